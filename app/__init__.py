@@ -1,0 +1,1 @@
+"""People's side: the command line, the web page, the server."""

@@ -1,0 +1,1 @@
+"""What the product knows: data, encoder, gate, experts, packing, ranking, training, evaluation."""

@@ -1,0 +1,51 @@
+"""Errors a person can act on. The root lives in `quant.errors`, the lowest room."""
+
+from collections.abc import Sequence
+
+from quant.errors import BackboneError, IloraError
+
+__all__ = [
+    "AssetError",
+    "BackboneError",
+    "BundleError",
+    "DataError",
+    "IloraError",
+    "RecipeError",
+    "RunError",
+    "UnknownItem",
+]
+
+
+class AssetError(IloraError):
+    """A package, file or folder could not be fetched, or is not what its sha256 says."""
+
+
+class BundleError(IloraError):
+    """A bundle is missing, damaged, or made for another data set or backbone."""
+
+
+class DataError(IloraError):
+    """A data set, split or candidate list is not usable as asked."""
+
+
+class RecipeError(IloraError):
+    """A recipe field has a value that is not allowed."""
+
+
+class RunError(IloraError):
+    """A run folder or checkpoint cannot be used."""
+
+
+class UnknownItem(IloraError):
+    """An id or title is not in the catalogue.
+
+    Attributes:
+        query: what was given.
+        suggestions: the closest titles, best first (may be empty).
+    """
+
+    def __init__(self, query: str, suggestions: Sequence[str] = ()) -> None:
+        self.query = query
+        self.suggestions = tuple(suggestions)
+        hint = f" Did you mean: {'; '.join(self.suggestions)}?" if self.suggestions else ""
+        super().__init__(f'"{query}" is neither an item id nor a title of this catalogue.{hint}')

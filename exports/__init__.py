@@ -1,0 +1,1 @@
+"""Trained things made portable, and run: the ONNX router, bundles, model cards."""

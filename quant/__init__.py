@@ -1,0 +1,1 @@
+"""Everything about bits: loading, quantizing and auditing backbones. Knows nothing of recommendation."""
