@@ -11,3 +11,8 @@ class IloraError(Exception):
 
 class BackboneError(IloraError):
     """A backbone cannot be found, read or quantized as asked."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, cut to the one line that fits into a sentence of ours."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

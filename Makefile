@@ -1,0 +1,70 @@
+# One target per habit. Everything is installed into .venv and fetched into the cache folder (ILORA_CACHE);
+# both are done once, and later runs need no network.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench format install install-dev data chromium port
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+PORT ?= 7860
+
+# Where torch comes from. Empty means pip's own default, and there a Linux wheel carries CUDA (several GB).
+# For the small CPU build name an index that has it: make demo TORCH_INDEX=<url>. PIP_EXTRA_INDEX_URL works too.
+TORCH_INDEX ?=
+
+BIN := .venv/bin
+# Stamps carry a checksum of what they stand for: a changed pin installs again, an unchanged one does nothing.
+INSTALLED := .venv/installed-$(shell cat requirements.txt pyproject.toml | cksum | cut -d' ' -f1)
+INSTALLED_DEV := .venv/installed-dev-$(shell cat requirements.txt requirements-dev.txt pyproject.toml | cksum | cut -d' ' -f1)
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+demo: port install data ## Open the web page on http://127.0.0.1:7860 (another port: PORT=8000)
+	@exec $(BIN)/ilora serve --host 127.0.0.1 --port $(PORT)
+
+# Two threads: the suite must give the same answers, in bearable time, on the smallest machine we promise.
+test bench: export OMP_NUM_THREADS ?= 2
+test: install-dev chromium lint data ## Lint, then run every test, in a real browser too
+	@$(BIN)/pytest
+
+bench: install-dev data ## Run the benchmarks (ratios inside one run, never seconds)
+	@$(BIN)/pytest -m bench
+
+lint: install-dev ## Style, types and the rooms' rules, without changing a file
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: install-dev ## Put style in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+install: $(INSTALLED) ## Create .venv with the product
+install-dev: $(INSTALLED_DEV) ## The same, with what tests and linters need
+
+data: install ## Fetch the backbone and MovieLens into the cache, once
+	@$(BIN)/ilora data fetch all
+
+chromium: ## Install Chromium for the browser tests, when there is none
+	@.ci/chromium
+
+port:
+	@if (exec 3<>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; then \
+		echo "Port $(PORT) is taken: stop what runs there, or choose another with \`make demo PORT=8000\`." >&2; \
+		exit 1; \
+	fi
+
+# torch first and alone: it is the one package whose index may differ from the rest.
+$(INSTALLED): .ci/venv
+	@.ci/venv
+	@$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(shell grep '^torch==' requirements.txt)"
+	@$(BIN)/python -m pip install -r requirements.txt
+	@$(BIN)/python -m pip install --no-deps -e .
+	@touch $@
+
+$(INSTALLED_DEV): $(INSTALLED)
+	@$(BIN)/python -m pip install -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""The command `ilora`: one file per sub-command."""

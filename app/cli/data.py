@@ -1,0 +1,124 @@
+"""`ilora data`: what can be downloaded and under which terms, fetching it, and data sets in numbers."""
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from core.data.description import Description
+
+data_app = typer.Typer(help="Backbones and data sets: list, fetch, describe.", no_args_is_help=True)
+
+EVERYTHING = "all"
+BAR_WIDTH = 40
+
+
+@data_app.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Everything that can be downloaded, with size, licence and terms."""
+    from core.assets import list_assets
+
+    statuses = list_assets()
+    if as_json:
+        typer.echo(json.dumps([{**vars(status), "path": str(status.path)} for status in statuses], indent=2))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    for status in statuses:
+        where = f"cached in {status.path}" if status.cached else "not fetched yet"
+        console.print(
+            f"[bold]{escape(status.name)}[/]  {status.kind}, version {status.version}, "
+            f"{status.size_bytes / 1e6:.1f} MB, {escape(status.licence)}"
+        )
+        console.print(f"  {escape(where)}", overflow="fold")
+        console.print(f"  [dim]{escape(status.terms)}[/]")
+
+
+@data_app.command("fetch")
+def fetch_command(
+    name: Annotated[str, typer.Argument(help=f"Name as `ilora data list` shows it, or: {EVERYTHING}.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Hash cached files again.")] = False,
+) -> None:
+    """Download into the cache, check the sha256, print the folder. Needs no network when cached."""
+    from app.cli.download_bar import DownloadBar
+    from core.assets import ASSETS, asset, fetch
+
+    for wanted in ASSETS if name == EVERYTHING else [asset(name).name]:
+        with DownloadBar(wanted) as bar:
+            folder = fetch(wanted, bar, verify=verify)
+        typer.echo(f"{wanted}: {folder}")
+        typer.echo(f"  {asset(wanted).terms}", err=True)
+
+
+@data_app.command("describe")
+def describe_command(
+    name: Annotated[str, typer.Argument(help="A data set, for example: movielens.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """A data set in numbers: users, items, splits, lengths, years, genres, terms and content hash."""
+    from app.cli.download_bar import DownloadBar
+    from core.data.description import describe
+    from core.data.registry import load_dataset
+
+    with DownloadBar(name) as bar:
+        dataset = load_dataset(name, bar)
+    description = describe(dataset)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(description), indent=2, ensure_ascii=False))
+    else:
+        _show(description)
+
+
+def _show(description: "Description") -> None:
+    from rich.columns import Columns
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(
+        f"[bold]{escape(description.name)}[/]: {description.users:,} users, {description.items:,} items, "
+        f"{description.interactions:,} interactions (density {description.density:.1%}, "
+        f"median {description.median_length:g} per user)\n"
+    )
+    splits = Table("split", box=None, pad_edge=False, header_style="dim")
+    for heading in ("training users", "training interactions", "validation n", "test n"):
+        splits.add_column(heading, justify="right")
+    for split in description.splits:
+        counts = (split.train_users, split.train_interactions, split.validation, split.test)
+        splits.add_row(split.name, *(f"{count:,}" for count in counts))
+    console.print(splits, "")
+    console.print(_bars("items per user", "users", description.lengths), "")
+    console.print(
+        Columns(
+            [
+                _bars("genre", "items", description.genres, 16),
+                _bars("decade", "items", description.decades, 16),
+            ],
+            padding=(0, 4),
+        )
+    )
+    console.print(f"\n{escape(description.terms)}")
+    console.print(f"[dim]sha256 {description.sha256}[/]")
+
+
+def _bars(what: str, counted: str, counts: tuple[tuple[str, int], ...], width: int = BAR_WIDTH) -> "Table":
+    """Counts as horizontal bars, the longest of them `width` characters."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(what, justify="right", no_wrap=True)
+    table.add_column(counted, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    most = max((count for _, count in counts), default=1)
+    for label, count in counts:
+        table.add_row(label, f"{count:,}", "█" * max(1 if count else 0, round(width * count / most)))
+    return table

@@ -1,0 +1,79 @@
+"""The evaluation of the bundle as a picture: rates with their intervals, and a sentence that claims no more than they do."""
+
+from collections.abc import Sequence
+from html import escape
+
+from app.web.charts import percent
+from exports.bundle_info import MetricRow
+
+SPLITS = {
+    "loo": "Every person’s last title held out",
+    "paper": "The published split: people the model never saw",
+}
+
+
+def evaluation(rows: Sequence[MetricRow]) -> str:
+    """One picture per split, those that decide first. Nothing is shown that was not measured."""
+    if not rows:
+        return '<p class="fine">This bundle carries no evaluation; nothing is claimed about it.</p>'
+    names = list(dict.fromkeys(row.split for row in rows))
+    ordered = sorted(names, key=lambda name: list(SPLITS).index(name) if name in SPLITS else len(SPLITS))
+    return "".join(_picture(name, [row for row in rows if row.split == name]) for name in ordered)
+
+
+def verdict(rows: Sequence[MetricRow]) -> str:
+    """iLoRA against LoRA on the rows of one split, in one sentence. Empty when one of them is missing.
+
+    Overlapping intervals are taken as no difference: stricter than a paired test, and never too generous.
+    """
+    by_method = {row.method.casefold(): row for row in rows}
+    ours, other = by_method.get("ilora"), by_method.get("lora")
+    if ours is None or other is None:
+        return ""
+    numbers = f"iLoRA {_interval(ours)}, LoRA {_interval(other)}"
+    if max(ours.hr1_low, other.hr1_low) <= min(ours.hr1_high, other.hr1_high):
+        return f"{numbers}: no difference that this many people ({ours.n:,}) can show."
+    better, worse = ("iLoRA", "LoRA") if ours.hr1 > other.hr1 else ("LoRA", "iLoRA")
+    return f"{numbers}: {better} is right more often than {worse}, over {ours.n:,} people."
+
+
+def _interval(row: MetricRow) -> str:
+    return f"{percent(row.hr1)} [{100 * row.hr1_low:.0f}, {100 * row.hr1_high:.0f}]"
+
+
+def _picture(split: str, rows: Sequence[MetricRow]) -> str:
+    most = max(row.hr1_high for row in rows)
+    with_ndcg = any(row.ndcg10 is not None for row in rows)
+    lines = "".join(_line(row, most, with_ndcg) for row in rows)
+    ndcg = '<th scope="col" title="Normalised discounted cumulative gain at 10">NDCG@10, all titles</th>' if with_ndcg else ""
+    head = (
+        '<tr><th scope="col">Method</th><th scope="col" class="wide">'
+        f'<span title="HR@1: share of people whose next title is ranked first">Right at first place</span>, '
+        f'among {rows[0].candidates}</th><th scope="col">95 % interval</th><th scope="col">People</th>{ndcg}</tr>'
+    )
+    said = verdict(rows)
+    sentence = f'<p class="lead">{said}</p>' if said else ""
+    return (
+        f'<section class="measured"><h3>{escape(SPLITS.get(split, split))} <small>split “{escape(split)}”</small></h3>'
+        f'{sentence}<div class="scroll"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div></section>'
+    )
+
+
+def _line(row: MetricRow, most: float, with_ndcg: bool) -> str:
+    scale = 100 / most
+    left, width = row.hr1_low * scale, (row.hr1_high - row.hr1_low) * scale
+    kind = row.method.casefold() if row.method.casefold() in ("ilora", "lora", "base") else ""
+    chance = 100 * scale / row.candidates
+    picture = (
+        f'<span class="interval {kind}" aria-hidden="true"><i class="chance" style="left:{chance:.1f}%" title="chance"></i>'
+        f'<i class="range" style="left:{left:.1f}%;width:{width:.1f}%"></i>'
+        f'<i class="point" style="left:{row.hr1 * scale:.1f}%"></i></span>'
+    )
+    ndcg = f'<td class="number">{"" if row.ndcg10 is None else f"{row.ndcg10:.3f}"}</td>' if with_ndcg else ""
+    note = f' title="{escape(row.note)}"' if row.note else ""
+    return (
+        f'<tr{note}><th scope="row">{escape(row.method)}</th>'
+        f'<td class="wide">{picture}<b class="number">{percent(row.hr1)}</b></td>'
+        f'<td class="number">{100 * row.hr1_low:.1f} to {100 * row.hr1_high:.1f} %</td>'
+        f'<td class="number">{row.n:,}</td>{ndcg}</tr>'
+    )

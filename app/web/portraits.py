@@ -1,0 +1,125 @@
+"""Who leans on which expert, in words computed from held-out people; and example visitors, named the same way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.catalog import Catalog, Item
+
+LEANING = 0.1
+"""An expert is described by the tenth of all people who lean on it most; so an expert that leads nobody has a
+portrait too, and every portrait rests on the same number of people."""
+MIN_T, MIN_LIFT = 3.0, 1.15
+"""A trait is told only if it is beyond chance (Welch's t; about 25 traits x K experts are looked at) and large
+enough to notice."""
+TELLING_SHARE = 1 / 3
+"""An example person is named by traits that at least this part of the history has."""
+_ERAS = ((1970, "before 1970"), (1980, "1970s"), (1990, "1980s"))
+
+
+@dataclass(frozen=True)
+class Trait:
+    """Something a group of people watches more of than everybody else.
+
+    Attributes:
+        name: a genre, or an era such as "1980s".
+        lift: mean share among the group divided by the mean share among the others.
+    """
+
+    name: str
+    lift: float
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One expert, described by the people who lean on it most.
+
+    Attributes:
+        expert: 0 .. K-1.
+        share: its mean weight over all people.
+        leads: how many people have it as their largest weight.
+        group: how many people the traits are computed from.
+        traits: at most two, the surest first; empty when nothing stands out.
+    """
+
+    expert: int
+    share: float
+    leads: int
+    group: int
+    traits: tuple[Trait, ...]
+
+    @property
+    def words(self) -> str:
+        """The traits as one phrase, or an empty string."""
+        return join_words([trait.name for trait in self.traits])
+
+
+def join_words(words: Sequence[str]) -> str:
+    """["a", "b", "c"] -> "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def traits_of(item: Item) -> tuple[str, ...]:
+    """An item's genres and, where its year is known and not the usual one, its era."""
+    era = next((name for end, name in _ERAS if item.year is not None and item.year < end), None)
+    return (*item.genres, era) if era is not None else item.genres
+
+
+def trait_shares(
+    catalog: Catalog, histories: Sequence[Sequence[int]]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """U histories -> T trait names and [U, T] shares: which part of each history has the trait."""
+    names = sorted({trait for item in catalog.items for trait in traits_of(item)})
+    column = {name: position for position, name in enumerate(names)}
+    shares = np.zeros((len(histories), len(names)))
+    for row, history in zip(shares, histories, strict=True):
+        for index in history:
+            row[[column[trait] for trait in traits_of(catalog[index])]] += 1 / len(history)
+    return names, shares
+
+
+def portraits(gates: NDArray[np.float32], names: Sequence[str], shares: NDArray[np.float64]) -> tuple[Portrait, ...]:
+    """Gates [U, K] and trait shares [U, T] of the same U people -> K portraits."""
+    people, experts = gates.shape
+    group = max(2, round(LEANING * people))
+    leaders = gates.argmax(1)
+    told = []
+    for expert in range(experts):
+        order = np.argsort(-gates[:, expert], kind="stable")
+        inside, outside = shares[order[:group]], shares[order[group:]]
+        traits = _standing_out(names, inside, outside) if len(outside) > 1 else ()
+        told.append(
+            Portrait(expert, float(gates[:, expert].mean()), int((leaders == expert).sum()), group, traits)
+        )
+    return tuple(told)
+
+
+def _standing_out(
+    names: Sequence[str], inside: NDArray[np.float64], outside: NDArray[np.float64]
+) -> tuple[Trait, ...]:
+    difference = inside.mean(0) - outside.mean(0)
+    error = np.sqrt(inside.var(0, ddof=1) / len(inside) + outside.var(0, ddof=1) / len(outside))
+    t = np.divide(difference, error, out=np.zeros_like(difference), where=error > 0)
+    lift = np.divide(inside.mean(0), outside.mean(0), out=np.zeros_like(difference), where=outside.mean(0) > 0)
+    chosen = [i for i in np.argsort(-t, kind="stable") if t[i] >= MIN_T and lift[i] >= MIN_LIFT]
+    return tuple(Trait(names[i], float(lift[i])) for i in chosen[:2])
+
+
+def choose_visitors(names: Sequence[str], shares: NDArray[np.float64], count: int) -> list[tuple[int, str]]:
+    """Example people for the page: [U, T] shares -> `count` pairs (row, words), chosen by taste alone.
+
+    Each is the person whose history is most unlike the average in one trait that nobody chosen before is named by.
+    What a model makes of them plays no part, so the examples flatter no method.
+    """
+    surplus = shares - shares.mean(0)
+    free = surplus.copy()
+    chosen: list[tuple[int, str]] = []
+    while len(chosen) < count and free.max() > 0:
+        row = int(np.unravel_index(int(free.argmax()), free.shape)[0])
+        order = np.argsort(-surplus[row], kind="stable")
+        telling = [i for i in order if shares[row, i] >= TELLING_SHARE][:2] or [order[0]]
+        chosen.append((row, join_words([names[i] for i in telling])))
+        free[row], free[:, telling] = -1.0, -1.0
+    return chosen

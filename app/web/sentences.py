@@ -1,0 +1,57 @@
+"""The one sentence above each picture: plain words, computed from what is shown."""
+
+from collections.abc import Sequence
+from html import escape
+
+from app.web.charts import ADAPTER_NAMES, percent
+from app.web.portraits import Portrait
+from app.web.theme import expert_letter
+from core.recommendation import AdapterName, RankedItem, Recommendation
+
+CLEARLY = 0.05
+"""A weight this far above an equal share is called leaning; less is called even."""
+
+
+def leaning(done: Recommendation, portraits: Sequence[Portrait], whose: str) -> str:
+    """Which expert a history leans on, and who else does."""
+    if done.stage == "popular":
+        return "With nothing to go by, these are the most watched titles."
+    if not done.gate:
+        return f"{ADAPTER_NAMES[done.adapter]} treats everybody alike: it has no experts to lean on."
+    strongest = max(range(len(done.gate)), key=done.gate.__getitem__)
+    weight = done.gate[strongest]
+    if weight < 1 / len(done.gate) + CLEARLY:
+        return f"{whose} draws on all {len(done.gate)} experts about equally."
+    words = escape(portraits[strongest].words)
+    reason = (
+        f"the one that people who watch more {words} lean on most"
+        if words
+        else "which no single genre or era explains"
+    )
+    return f"{whose} leans on expert {expert_letter(strongest)} ({percent(weight)}), {reason}."
+
+
+def what_came_next(title: str, ranks: dict[AdapterName, int], among: int) -> str:
+    """Where each adapter puts the title that a held-out person really watched next."""
+    ordered = [(ADAPTER_NAMES[name], ranks[name]) for name in ("ilora", "lora", "base") if name in ranks]
+    places = ", ".join(f"{name} at {rank}" for name, rank in ordered)
+    return f"Next, this person really watched {escape(title)} ★. Of {among} titles {_bold(places)}."
+
+
+def _bold(places: str) -> str:
+    return f"<b>{places}</b>"
+
+
+def largest_move(lists: dict[AdapterName, Sequence[RankedItem]]) -> str:
+    """How far apart iLoRA's and LoRA's orders are."""
+    before = {item.index: item.rank for item in lists["lora"]}
+    moves = [(before[item.index] - item.rank, item) for item in lists["ilora"]]
+    moved = sum(steps != 0 for steps, _ in moves)
+    if not moved:
+        return "The experts change nothing here: iLoRA and LoRA give the same order."
+    steps, item = max(moves, key=lambda move: abs(move[0]))
+    direction = "up" if steps > 0 else "down"
+    return (
+        f"The experts move {moved} of {len(moves)} titles against LoRA; the farthest, "
+        f"{escape(item.title)}, goes {direction} from {before[item.index]} to {item.rank}."
+    )

@@ -1,0 +1,165 @@
+"""What the page and the HTTP interface ask: one recommender, one line of people, and what is known of the experts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.metrics import Meter
+from app.web.portraits import Portrait, choose_visitors, portraits, trait_shares
+from app.web.turnstile import Turnstile
+from core.catalog import Catalog, Item
+from core.data.candidates import draw_candidates
+from core.data.dataset import Case, Dataset
+from core.data.registry import load_dataset
+from core.errors import UnknownItem
+from core.recommendation import AdapterName, Recommendation
+from core.recommender import Comparison, Recommender
+from core.request import Entry
+from core.titles import fold
+from exports.bundle import BundleInfo, load_bundle
+from exports.bundle_check import read_info
+
+HISTORY = 10
+"""Items of a held-out person's history that are shown and described: the length that the evaluation asks with."""
+SPLIT = "loo"
+EXAMPLES = 5
+LINE = 16
+"""How many may wait for the model; with a list in about half a second the last of them waits some ten seconds."""
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """A held-out person to start from.
+
+    Attributes:
+        case: position in `Service.cases`.
+        user: the data set's own number of that person.
+        words: what stands out in the history, computed.
+    """
+
+    case: int
+    user: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Titles for a half-typed query; `literal` if the first of them contains every typed word."""
+
+    items: tuple[Item, ...]
+    literal: bool
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """A pasted list, read: dense indices, and what was not found with its closest titles."""
+
+    known: tuple[int, ...]
+    unknown: tuple[UnknownItem, ...]
+
+
+class Service:
+    """Everything behind the page; shared by all visitors, keeps nothing about any of them.
+
+    Args:
+        recommender: answers one at a time.
+        dataset: gives the held-out people, who train nothing and are only shown and described.
+        info: of the bundle, for the measured numbers.
+        say: told one sentence before each slow step.
+    """
+
+    def __init__(
+        self, recommender: Recommender, dataset: Dataset, info: BundleInfo, say: Callable[[str], None]
+    ) -> None:
+        self.recommender, self.dataset, self.info = recommender, dataset, info
+        self.catalog: Catalog = recommender.catalog
+        self.turnstile = Turnstile(LINE)
+        self.meter = Meter(lambda: self.turnstile.waiting)
+        self.cases: tuple[Case, ...] = tuple(
+            Case(case.user, case.history[-HISTORY:], case.target) for case in dataset.split(SPLIT).test
+        )
+        say(f"Describing the experts by {len(self.cases)} held-out people.")
+        histories = [case.history for case in self.cases]
+        names, shares = trait_shares(self.catalog, histories)
+        gates = recommender.router.route(histories).gate
+        self.portraits: tuple[Portrait, ...] = portraits(gates, names, shares)
+        self.visitors: tuple[Visitor, ...] = tuple(
+            Visitor(row, dataset.users[self.cases[row].user], words)
+            for row, words in choose_visitors(names, shares, EXAMPLES)
+        )
+
+    @property
+    def can_rerank(self) -> bool:
+        """Whether validation users found that reading the titles of the best 20 makes a better order."""
+        return self.recommender.choices["ilora"].rerank
+
+    @property
+    def people(self) -> int:
+        """How many held-out people there are."""
+        return len(self.cases)
+
+    def search(self, query: str, limit: int = 30) -> Found:
+        """Titles for a half-typed query, at most `limit`."""
+        items = tuple(self.catalog.search(query[:200], limit))
+        words = fold(query).split()
+        return Found(items, bool(items) and all(word in fold(items[0].title) for word in words))
+
+    def read_list(self, text: str) -> Pasted:
+        """One title or id per line (bullets and numbering allowed); also ids or titles with tabs or semicolons between."""
+        known, unknown = [], []
+        for entry in _entries(text):
+            try:
+                known.append(self.catalog.index_of(entry))
+            except UnknownItem as miss:
+                unknown.append(miss)
+        return Pasted(tuple(dict.fromkeys(known)), tuple(unknown))
+
+    def recommend(
+        self,
+        history: Sequence[Entry],
+        k: int = 10,
+        adapter: AdapterName = "ilora",
+        rerank: bool = False,
+        exclude_seen: bool = True,
+    ) -> Recommendation:
+        """As `Recommender.recommend`, in turn and measured. Raises Busy too."""
+        with self.meter.request("recommend"), self.turnstile.pass_through():
+            done = self.recommender.recommend(
+                history, k=k, adapter=adapter, rerank=rerank, exclude_seen=exclude_seen
+            )
+        self.meter.steps(done)
+        return done
+
+    def compare(self, history: Sequence[int], case: int | None) -> Comparison:
+        """Every adapter over the same 20 titles, in turn and measured. Raises Busy too.
+
+        With a held-out person the titles are the evaluation's own: what came next among 19 drawn at random. For
+        everybody else they are the 20 that the router retrieves.
+        """
+        candidates = None if case is None else self.drawn(case)
+        with self.meter.request("compare"), self.turnstile.pass_through():
+            return self.recommender.compare(history, candidates=candidates)
+
+    def drawn(self, case: int) -> list[int]:
+        """The evaluation's candidates of one held-out person: 20 dense indices, the target among them."""
+        return [int(index) for index in draw_candidates(self.dataset, [self.cases[case]])[0]]
+
+
+def _entries(text: str) -> list[str]:
+    """Lines (or parts between tabs and semicolons) without bullets and numbering; at most 500."""
+    lines = text.replace("\t", "\n").replace(";", "\n").splitlines()
+    stripped = (line.strip().lstrip("•-*").strip() for line in lines)
+    return [_without_number(line) for line in stripped if line][:500]
+
+
+def _without_number(line: str) -> str:
+    """ "3. Fargo" and "3) Fargo" -> "Fargo"; "187" and "12 Monkeys" stay."""
+    head, _, rest = line.partition(" ")
+    return rest.strip() if head[:-1].isdigit() and head[-1:] in ".)" and rest.strip() else line
+
+
+def open_service(path: Path, say: Callable[[str], None]) -> Service:
+    """A bundle folder -> a service that answers. Raises BundleError and AssetError as `load_bundle` does."""
+    recommender = load_bundle(path, say=say)
+    info = read_info(path)
+    return Service(recommender, load_dataset(info.dataset.name), info, say)

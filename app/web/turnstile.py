@@ -1,0 +1,51 @@
+"""One request at a time through the model, few in line, and a plain answer to everybody else."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from quant.errors import IloraError
+
+
+class Busy(IloraError):
+    """Too many people are waiting. `seconds` is about how long the line takes."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = max(1, round(seconds))
+        super().__init__(f"The server is busy: try again in about {self.seconds} s.")
+
+
+class Turnstile:
+    """Lets one caller in and at most `line` others wait; safe to use from several threads.
+
+    Two forward passes at once on the same cores take longer than one after the other, hence one.
+    """
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+        self._turn = threading.Lock()
+        self._count = threading.Lock()
+        self._present = 0
+        self._usual = 1.0  # seconds one caller stays inside, a moving average
+
+    @property
+    def waiting(self) -> int:
+        """How many are in line, besides the one inside."""
+        return max(0, self._present - 1)
+
+    @contextmanager
+    def pass_through(self) -> Iterator[None]:
+        """Wait for the turn and hold it. Raises Busy at once when the line is full."""
+        with self._count:
+            if self._present > self.line:
+                raise Busy(self._present * self._usual)
+            self._present += 1
+        try:
+            with self._turn:
+                start = time.perf_counter()
+                yield
+                self._usual += 0.2 * (time.perf_counter() - start - self._usual)
+        finally:
+            with self._count:
+                self._present -= 1

@@ -1,0 +1,90 @@
+"""Put a ranking model together: frozen backbone, adapters on its decoder, an item space and a head per adapter."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from peft import PeftModel, get_peft_model
+from torch import nn
+
+from core.ilora import ILoraConfig
+from core.item_space import ItemFeatures, ItemSpace
+from core.ranking_model import BranchHead, RankingModel
+from core.training.recipe import Recipe
+from quant.backbone import Backbone
+
+
+def bare_model(backbone: Backbone) -> RankingModel:
+    """The backbone without any adapter: it can rank by title likelihood only."""
+    return _model(backbone, backbone.model.get_decoder(), {}, {}, frozenset())
+
+
+def new_model(backbone: Backbone, features: ItemFeatures, recipe: Recipe) -> RankingModel:
+    """One fresh adapter named after the recipe's method, seeded by the recipe.
+
+    Item space, head and LoRA matrices begin the same for every method of the same recipe and seed.
+    """
+    torch.manual_seed(recipe.run.seed)
+    name, model_recipe = recipe.method, recipe.model
+    space = ItemSpace(
+        features,
+        backbone.hidden_size,
+        backbone.embedding_norm,
+        dropout=model_recipe.token_dropout,
+        item_dropout=model_recipe.item_dropout,
+    )
+    head = BranchHead(backbone.hidden_size)
+    config = ILoraConfig(
+        r=recipe.adapter.r,
+        lora_alpha=recipe.adapter.alpha,
+        lora_dropout=recipe.adapter.dropout,
+        num_experts=recipe.experts,
+        gate=recipe.adapter.gate,
+        gate_width=features.collaborative.shape[1],
+        gate_hidden=recipe.adapter.gate_hidden,
+        gate_temperature=recipe.adapter.gate_temperature,
+    )
+    decoder = get_peft_model(backbone.model.get_decoder(), config, adapter_name=name)
+    return _model(backbone, decoder, {name: space}, {name: head}, _gated({name: config}))
+
+
+def stored_model(
+    backbone: Backbone,
+    folders: Mapping[str, Path],
+    spaces: Mapping[str, ItemSpace],
+    branches: Mapping[str, BranchHead],
+) -> RankingModel:
+    """Adapters read from PEFT folders (name -> folder), with their item spaces and heads already loaded."""
+    decoder: nn.Module = backbone.model.get_decoder()
+    configs = {}
+    for name, folder in folders.items():
+        if isinstance(decoder, PeftModel):
+            decoder.load_adapter(folder, adapter_name=name, is_trainable=False)
+        else:
+            decoder = PeftModel.from_pretrained(decoder, folder, adapter_name=name, is_trainable=False)
+        config = decoder.peft_config[name]
+        assert isinstance(config, ILoraConfig)
+        configs[name] = config
+    return _model(backbone, decoder, spaces, branches, _gated(configs)).eval()
+
+
+def _gated(configs: Mapping[str, ILoraConfig]) -> frozenset[str]:
+    return frozenset(name for name, config in configs.items() if config.num_experts > 1)
+
+
+def _model(
+    backbone: Backbone,
+    decoder: nn.Module,
+    spaces: Mapping[str, ItemSpace],
+    branches: Mapping[str, BranchHead],
+    gated: frozenset[str],
+) -> RankingModel:
+    model = backbone.model
+    return RankingModel(
+        decoder,
+        word_embedding=model.get_input_embeddings().weight.detach(),
+        vocabulary=model.get_output_embeddings().weight.detach(),
+        spaces=spaces,
+        branches=branches,
+        gated=gated,
+    )

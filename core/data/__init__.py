@@ -1,0 +1,1 @@
+"""Data sets: catalogues, sequences, splits and fixed candidate lists."""

@@ -1,0 +1,355 @@
+"""The tuner: puts experts on a backbone's linears, holds the gates, and brings each batch its mixture."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from peft import PeftConfig
+from peft.tuners.tuners_utils import BaseTuner
+from peft.utils.constants import INCLUDE_LINEAR_LAYERS_SHORTHAND
+from torch import Tensor, nn
+
+from core.gate import Gate
+from core.ilora.config import ILoraConfig
+from core.ilora.gating import AdapterError, GateContext, rank_rows
+from core.ilora.layer import ILoraLinear, layer_index_of
+from core.ilora.register import PREFIX
+
+
+class ILoraModel(BaseTuner):
+    """Instance-wise LoRA as a PEFT tuner (arXiv 2408.10159).
+
+    With every batch comes either ``gate_weights=`` ([B, K], or [B, layers, K] for gate="per_layer": a mixture
+    that is already known, e.g. from the ONNX router) or ``sequence=`` ([B, D]: the adapter's own gate
+    computes the mixture, for training). Both are taken out before the backbone sees them, on every road into
+    it. Adapters with one expert (plain LoRA) need neither and ignore both.
+
+    A mixture can also be fixed beforehand: `set_gate` for the batches that follow, `pin_gate` for everybody.
+
+    Attributes:
+        experts_gate: by adapter with more than one expert, its gate; trained and saved with the adapter.
+        context: what all adapted linears read.
+        adapted: every adapted linear.
+    """
+
+    prefix = PREFIX
+    tuner_layer_cls = ILoraLinear
+    target_module_mapping: ClassVar[dict[str, list[str]]] = {}
+    uses_shared_state = True
+    active_adapters: list[str]
+
+    model: nn.Module
+    experts_gate: nn.ModuleDict
+    context: GateContext
+    adapted: list[ILoraLinear]
+
+    # ------------------------------------------------------------------ building
+
+    def _pre_injection_hook(self, model: nn.Module, config: PeftConfig, adapter_name: str) -> None:
+        # Runs once, before the first adapter: what the layers share must exist when they are made.
+        self.experts_gate = nn.ModuleDict()
+        self.context = GateContext()
+        self.adapted = []
+        self._enabled = True
+        self._held_gate: Tensor | None = None
+        self._last_gate: Tensor | None = None
+        self._generating = False
+        # PeftModel calls the backbone past this class; a hook on the backbone sees every batch.
+        self._gate_hook = model.register_forward_pre_hook(self._receive_gate, with_kwargs=True)
+
+    def _prepare_adapter_config(self, peft_config: ILoraConfig, model_config: dict[str, Any]) -> ILoraConfig:
+        if peft_config.target_modules is None:
+            peft_config.target_modules = INCLUDE_LINEAR_LAYERS_SHORTHAND
+        return peft_config
+
+    def _create_and_replace(
+        self,
+        peft_config: ILoraConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        if isinstance(target, ILoraLinear):
+            target.update_layer(adapter_name, peft_config)
+        elif isinstance(target, nn.Linear):
+            layer = ILoraLinear(target, self.context, layer_index_of(current_key))
+            layer.update_layer(adapter_name, peft_config)
+            self._replace_module(parent, target_name, layer, target)
+            self.adapted.append(layer)
+        else:
+            raise AdapterError(
+                f'"{current_key}" is a {type(target).__name__}: experts can be put on nn.Linear and on'
+                " bitsandbytes linears only, name such in target_modules."
+            )
+        # The gate is made here, not in an injection hook: those do not run for add_adapter and load_adapter.
+        if peft_config.num_experts > 1 and adapter_name not in self.experts_gate:
+            device = next(target.parameters()).device
+            self.experts_gate[adapter_name] = self._new_gate(peft_config, device)
+
+    def _new_gate(self, config: ILoraConfig, device: torch.device) -> Gate:
+        layers = self.num_layers if config.gate == "per_layer" else 1
+        gate = Gate(
+            config.gate_width, config.num_experts, layers, config.gate_hidden, config.gate_temperature
+        )
+        # Loading with low_cpu_mem_usage builds on the meta device, where there is nothing to move yet.
+        return gate if any(p.is_meta for p in gate.parameters()) else gate.to(device)
+
+    @property
+    def num_layers(self) -> int:
+        """How many layers the backbone has, read from its modules' names."""
+        return 1 + max(layer_index_of(name) for name, _ in self.model.named_modules())
+
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        """Put an adapter on the backbone; other gates stay as trainable as they were."""
+        others = [gate for name, gate in self.experts_gate.items() if name != adapter_name]
+        before = [(p, p.requires_grad) for gate in others for p in gate.parameters()]
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
+        for parameter, requires_grad in before:
+            parameter.requires_grad = requires_grad
+
+    def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
+        super()._cast_adapter_dtype(adapter_name, autocast_adapter_dtype)
+        if autocast_adapter_dtype and adapter_name in self.experts_gate:
+            self.experts_gate[adapter_name].float()
+
+    # ------------------------------------------------------------------ which adapter answers, what trains
+
+    def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
+        """Make one adapter the active one, and the only one that trains; a gate set for another is forgotten.
+
+        Raises:
+            AdapterError: more than one name was given.
+        """
+        names = [adapter_name] if isinstance(adapter_name, str) else adapter_name
+        if len(names) > 1:
+            raise AdapterError(f"One adapter can be active at a time, not {len(names)}: {', '.join(names)}.")
+        super().set_adapter(adapter_name, inference_mode=inference_mode)
+        for name, gate in self.experts_gate.items():
+            gate.requires_grad_(name in names and not inference_mode)
+        self.set_gate(None)
+
+    def set_requires_grad(self, adapter_names: str | Sequence[str], requires_grad: bool = True) -> None:
+        """Let adapters train, or freeze them, gates included."""
+        super().set_requires_grad(adapter_names, requires_grad=requires_grad)
+        for name in [adapter_names] if isinstance(adapter_names, str) else adapter_names:
+            if name in self.experts_gate:
+                self.experts_gate[name].requires_grad_(requires_grad)
+
+    def _enable_adapter_layers(self, enabled: bool = True) -> None:
+        super()._enable_adapter_layers(enabled)
+        self._enabled = enabled
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        """Remove an adapter and its gate."""
+        super().delete_adapter(adapter_name)
+        self.context.pinned.pop(adapter_name, None)
+        if adapter_name in self.experts_gate:
+            del self.experts_gate[adapter_name]
+        self.set_gate(None)
+
+    def _gated_adapter(self) -> str | None:
+        """The active adapter when it needs a mixture."""
+        if not self._enabled or not self.active_adapters:
+            return None
+        name = self.active_adapters[0]
+        return name if self.peft_config[name].num_experts > 1 else None
+
+    # ------------------------------------------------------------------ the gate of a batch
+
+    @property
+    def last_gate(self) -> Tensor | None:
+        """The mixture of the last batch, [B, K] or [B, layers, K], detached; None where none was needed."""
+        return self._last_gate
+
+    def set_gate(self, weights: Tensor | None) -> None:
+        """Use this mixture for the batches that follow and bring no gate of their own; None forgets it.
+
+        Shapes: [B, K], or [B, layers, K] for gate="per_layer".
+        """
+        self._held_gate = weights
+        self.context.clear()
+        name = self._gated_adapter()
+        if weights is not None and name is not None:
+            self._load(name, self._source(name, weights, None), batch=None)
+
+    def pin_gate(self, weights: Tensor | None, adapter_name: str | None = None) -> None:
+        """Fix one mixture for every person, which also makes merging possible; None lets go of it.
+
+        A gate that comes with a batch goes before a pinned one.
+
+        Args:
+            weights: [K], or [layers, K] for gate="per_layer".
+            adapter_name: the active adapter when left out.
+        """
+        name = adapter_name if adapter_name is not None else self.active_adapters[0]
+        if weights is None:
+            self.context.pinned.pop(name, None)
+            return
+        self._check_shape(name, weights.unsqueeze(0))
+        self.context.pinned[name] = weights.detach().clone()
+
+    @contextmanager
+    def generating(
+        self, gate_weights: Tensor | None = None, sequence: Tensor | None = None
+    ) -> Iterator[None]:
+        """Hold one mixture through all steps of a generation: `generate` does, and an outer model's can.
+
+        Its rows are repeated as the generator repeats its own (beams, several returned sequences). Nothing
+        need be given when a gate is set or pinned.
+        """
+        held, self._generating = self._held_gate, True
+        try:
+            name = self._gated_adapter()
+            if name is not None and (gate_weights is not None or sequence is not None):
+                with torch.no_grad():
+                    self._held_gate = self._source(name, gate_weights, sequence)()
+            yield
+        finally:
+            self._held_gate, self._generating = held, False
+
+    def generate(
+        self, *args: Any, gate_weights: Tensor | None = None, sequence: Tensor | None = None, **kwargs: Any
+    ) -> Any:
+        """The backbone's `generate`, each row's mixture held fixed; reached with task_type="CAUSAL_LM"."""
+        with self.generating(gate_weights, sequence):
+            return self.model.generate(*args, **kwargs)  # type: ignore[operator]  # a method of the backbone
+
+    def _receive_gate(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Forward pre-hook of the backbone: take the gate out of a batch and hand it to the layers."""
+        weights, sequence = kwargs.pop("gate_weights", None), kwargs.pop("sequence", None)
+        given = weights is not None or sequence is not None
+        self._last_gate = None
+        name = self._gated_adapter()
+        if name is None:
+            return args, kwargs
+        if any(layer.merged_adapters for layer in self.adapted):
+            if given:
+                raise AdapterError(
+                    "A merged adapter has one fixed mixture: unmerge_adapter() to give another."
+                )
+            return args, kwargs
+
+        inputs = (kwargs.get("inputs_embeds"), kwargs.get("input_ids"), *args)
+        batch = next((tensor for tensor in inputs if isinstance(tensor, Tensor)), None)
+        if given:
+            self._load(name, self._source(name, weights, sequence), batch)
+        elif self._held_gate is not None:
+            self._load(name, self._source(name, self._held_gate, None), batch)
+        elif name in self.context.pinned:
+            pinned = self.context.pinned[name].unsqueeze(0)
+            self._load(name, self._source(name, pinned, None), batch, broadcast=True)
+        else:
+            self.context.clear()
+            self.context.rows(0)  # says what is missing
+        return args, kwargs
+
+    def _source(self, name: str, weights: Tensor | None, sequence: Tensor | None) -> Callable[[], Tensor]:
+        """How to get the mixture, and to get it again (see `GateContext.load`)."""
+        if weights is not None and sequence is not None:
+            raise AdapterError("Give gate_weights= or sequence=, not both: they answer the same question.")
+        if weights is not None:
+            return lambda: weights
+        assert sequence is not None
+        width = self.peft_config[name].gate_width
+        if sequence.dim() != 2 or sequence.shape[1] != width:
+            raise AdapterError(
+                f"sequence= has shape {list(sequence.shape)}; this adapter's gate reads [B, {width}]."
+            )
+        gate, like = self.experts_gate[name], next(self.experts_gate[name].parameters())
+
+        def mixture() -> Tensor:
+            # In the gate's own float32 even under autocast: its exported twin must give the same mixture.
+            with torch.autocast(like.device.type, enabled=False):
+                computed: Tensor = gate(sequence.to(like))
+            return computed
+
+        return mixture
+
+    def _load(
+        self, name: str, source: Callable[[], Tensor], batch: Tensor | None, broadcast: bool = False
+    ) -> None:
+        """Hand a mixture to the layers, checked against the adapter and the batch."""
+        config: ILoraConfig = self.peft_config[name]
+        dtype = self._compute_dtype(batch)
+
+        def spread(mixture: Tensor) -> tuple[Tensor, ...]:
+            self._check_shape(name, mixture)
+            repeats = 1 if broadcast or batch is None else self._repeats(mixture.shape[0], batch.shape[0])
+            rows = mixture if repeats == 1 else mixture.repeat_interleave(repeats, dim=0)
+            return rank_rows(rows, config.expert_rank, config.scaling, dtype)
+
+        self.context.load(source, spread, broadcast)
+        self._last_gate = self.context.weights
+
+    def _repeats(self, gate_rows: int, batch_rows: int) -> int:
+        if self._generating and gate_rows and batch_rows % gate_rows == 0:
+            return batch_rows // gate_rows
+        if gate_rows != batch_rows:
+            raise AdapterError(
+                f"The gate has {gate_rows} rows, the batch {batch_rows}: give one mixture per row."
+            )
+        return 1
+
+    def _check_shape(self, name: str, weights: Tensor) -> None:
+        config: ILoraConfig = self.peft_config[name]
+        allowed: list[list[int]] = [[config.num_experts]]
+        if config.gate == "per_layer":
+            allowed.append([self.num_layers, config.num_experts])
+        if list(weights.shape[1:]) not in allowed:
+            wanted = " or ".join("[B, " + ", ".join(map(str, shape)) + "]" for shape in allowed)
+            raise AdapterError(f"The gate has shape {list(weights.shape)}; this adapter takes {wanted}.")
+
+    def _compute_dtype(self, batch: Tensor | None) -> torch.dtype:
+        """The dtype of hidden states: that of the given embeddings, else of the backbone's first weight."""
+        if batch is not None and batch.is_floating_point():
+            return batch.dtype
+        return next(p.dtype for p in self.model.parameters() if p.is_floating_point())
+
+    # ------------------------------------------------------------------ merging
+
+    def _refuse_undefined_merge(self, adapter_names: list[str] | None) -> None:
+        """Raise before the first weight is touched, so that a refused merge leaves nothing half done."""
+        for layer in self.adapted:
+            for name in layer.active_adapters if adapter_names is None else adapter_names:
+                if name in layer.configs:
+                    layer.mixture_to_merge(name)
+
+    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
+        """Write adapters into the backbone's float weights, mixed by their pinned gates.
+
+        Raises:
+            AdapterError: a gate is not pinned, or the backbone is quantized.
+        """
+        self._refuse_undefined_merge(adapter_names)
+        super().merge_adapter(adapter_names, safe_merge=safe_merge)
+
+    def _unload_and_optionally_merge(
+        self,
+        merge: bool = True,
+        progressbar: bool = False,
+        safe_merge: bool = False,
+        adapter_names: list[str] | None = None,
+    ) -> nn.Module:
+        if merge:
+            self._refuse_undefined_merge(adapter_names)
+        backbone: nn.Module = super()._unload_and_optionally_merge(
+            merge, progressbar, safe_merge, adapter_names
+        )
+        self._gate_hook.remove()
+        return backbone
+
+    # ------------------------------------------------------------------ saving
+
+    @classmethod
+    def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
+        """As PEFT does, and for a gate, where the adapter's name stands before a nested module's name."""
+        marker = f"experts_gate.{adapter_name}."
+        if marker in key:
+            return key.replace(marker, "experts_gate.", 1)
+        return super()._remove_adapter_name_from_key(key, adapter_name)

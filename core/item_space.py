@@ -1,0 +1,92 @@
+"""Where items live for the language model: one token going in, one vector to be scored against coming out.
+
+Catalogue mode (one item = one token) after the hybrid prompt of LLaRA (arXiv 2312.02445, section 3.2): an item's
+token is its projected collaborative vector plus its projected text vector. The user vector, projected from the
+backbone's last state, is scored against (collaborative + text) vectors of the whole catalogue.
+
+Shapes: B batch, N items, D encoder width, H backbone width, P text components.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ItemFeatures:
+    """What is known of each item before the language model is trained; frozen.
+
+    Attributes:
+        collaborative: [N, D] float32, the encoder's item vectors; zero rows for items unseen in training.
+        text: [N, P] float32, whitened principal components of the frozen model's reading of each item.
+        known: [N] bool, whether the item occurs in training.
+    """
+
+    collaborative: Tensor
+    text: Tensor
+    known: Tensor
+
+
+class ItemSpace(nn.Module):
+    """Item tokens and catalogue scores for one adapter.
+
+    Args:
+        features: frozen item features (also the start of the trainable output vectors).
+        hidden: H, the backbone's width.
+        embedding_norm: typical L2 norm of the backbone's input embeddings; item tokens start at that length.
+        dropout: on tokens and on the user vector.
+        item_dropout: chance that an item's collaborative part is dropped whole in training, in and out alike, so
+            that text alone must do (new items) and the encoder's memory of its training rows is trusted less.
+    """
+
+    collaborative: Tensor
+    text: Tensor
+    known: Tensor
+
+    def __init__(
+        self,
+        features: ItemFeatures,
+        hidden: int,
+        embedding_norm: float,
+        dropout: float = 0.2,
+        item_dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        n, d = features.collaborative.shape
+        p = features.text.shape[1]
+        scale = features.collaborative[features.known].std().clamp_min(1e-6)
+        self.register_buffer("collaborative", features.collaborative / scale, persistent=False)
+        self.register_buffer("text", features.text, persistent=False)
+        self.register_buffer("known", features.known, persistent=False)
+        self.token_collaborative = nn.Linear(d, hidden, bias=False)
+        self.token_text = nn.Linear(p, hidden)
+        self.token_scale = nn.Parameter(torch.tensor(embedding_norm))
+        self.user = nn.Linear(hidden, d)
+        self.vector_text = nn.Linear(p, d, bias=False)
+        self.vectors = nn.Parameter(features.collaborative.clone())
+        self.bias = nn.Parameter(torch.zeros(n))
+        self.dropout = nn.Dropout(dropout)
+        self.item_dropout = item_dropout
+        nn.init.normal_(self.vector_text.weight, std=0.02 / p**0.5)
+
+    def _keep(self) -> Tensor:
+        """[N, 1] of 0/1: which items show their collaborative part in this step."""
+        keep = self.known
+        if self.training and self.item_dropout > 0:
+            keep = keep & (torch.rand(len(keep), device=keep.device) >= self.item_dropout)
+        return keep.to(self.vectors.dtype).unsqueeze(-1)
+
+    def token_table(self) -> Tensor:
+        """Tokens of the whole catalogue, [N, H] float32, each of about the backbone's embedding length."""
+        token = self.token_collaborative(self.collaborative * self._keep()) + self.token_text(self.text)  # (N, H)
+        unit = token / token.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        table: Tensor = self.dropout(unit * self.token_scale)
+        return table
+
+    def scores(self, state: Tensor) -> Tensor:
+        """Backbone states [..., H] -> scores of the whole catalogue [..., N] float32."""
+        user = self.dropout(self.user(state.float()))  # (..., D)
+        vectors = self.vectors * self._keep() + self.vector_text(self.text)  # (N, D)
+        scores: Tensor = user @ vectors.T + self.bias
+        return scores

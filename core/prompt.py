@@ -1,0 +1,71 @@
+"""Words into tokens. Titles are data: nothing a title contains can become prompt structure."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from core.catalog import Catalog, Item
+
+INSTRUCTION = "Watched so far, oldest first:"
+"""Read before the history, in every mode. Short: each token costs as much as a history item."""
+QUESTION = " Watched next:"
+"""Read between the history and a candidate where both are text (title and branch modes)."""
+SEPARATOR = ";"
+MAX_TITLE_TOKENS = 24
+
+
+def plain(text: str) -> str:
+    """One line of visible characters: newlines, tabs and control characters become single spaces."""
+    visible = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
+    return re.sub(r" +", " ", visible).strip()
+
+
+def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """Token ids of one line of plain text; special-token strings inside it are spelled out, never recognised."""
+    ids = tokenizer(plain(text), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return _without_special(tokenizer, ids)
+
+
+def title_ids(tokenizer: PreTrainedTokenizerBase, title: str) -> tuple[int, ...]:
+    """A title as it stands in a prompt: a leading space, at most MAX_TITLE_TOKENS tokens, never empty."""
+    ids = tokenizer(f" {plain(title) or 'untitled'}", add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return _without_special(tokenizer, ids)[:MAX_TITLE_TOKENS]
+
+
+def _without_special(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> tuple[int, ...]:
+    special = set(tokenizer.all_special_ids)
+    return tuple(i for i in ids if i not in special)
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Everything the packing needs from a tokenizer, as token ids.
+
+    Attributes:
+        instruction: stands before every history.
+        question: stands between a history and its candidates in branch and title modes.
+        separator: stands after each title of a text history.
+        titles: one tuple per catalogue item.
+    """
+
+    instruction: tuple[int, ...]
+    question: tuple[int, ...]
+    separator: tuple[int, ...]
+    titles: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase, catalog: Catalog) -> "Wording":
+        return cls(
+            instruction=text_ids(tokenizer, INSTRUCTION),
+            question=tuple(tokenizer(QUESTION, add_special_tokens=False)["input_ids"]),
+            separator=text_ids(tokenizer, SEPARATOR),
+            titles=tuple(title_ids(tokenizer, item.title) for item in catalog.items),
+        )
+
+
+def item_description(item: Item) -> str:
+    """What the frozen model reads once to form an item's text vector."""
+    genres = f" Genres: {', '.join(item.genres)}." if item.genres else ""
+    return f"Movie: {plain(item.title)}.{genres}"

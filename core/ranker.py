@@ -1,0 +1,106 @@
+"""The ranker as everybody outside training uses it: routing and histories in, scores out.
+
+Independent of batch-mates, of padding and of the candidates' order (tolerances in tests/core/test_ranker.py).
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.errors import DataError
+from core.packing import pack_branches, pack_catalogue
+from core.prompt import Wording
+from core.ranking_model import BASE, Mixture, RankingModel
+from core.routing import History, Routing
+
+Mode = Literal["catalogue", "branch", "title"]
+
+
+class Ranker:
+    """Scores by one of three modes on one backbone.
+
+    Args:
+        model: backbone, adapters, item spaces and heads.
+        wording: token ids of the instruction and of every title.
+        history_length: L, the last items of a history that are read (at most 50).
+        title_prior: [N] float32, each title's log-likelihood after no history; subtracted in title mode, so that a
+            title is not preferred for being a common phrase (pointwise mutual information).
+        batch_size: rows per forward pass in catalogue mode; branch and title modes use a quarter of it.
+    """
+
+    def __init__(
+        self,
+        model: RankingModel,
+        wording: Wording,
+        history_length: int,
+        title_prior: Tensor,
+        batch_size: int = 64,
+    ) -> None:
+        self.model, self.wording, self.history_length = model.eval(), wording, history_length
+        self.title_prior, self.batch_size = title_prior, batch_size
+
+    @torch.inference_mode()
+    def score(
+        self,
+        routing: Routing,
+        histories: Sequence[History],
+        candidates: NDArray[np.int64] | None = None,
+        adapter: str = "ilora",
+        gate: NDArray[np.float32] | None = None,
+        mode: Mode = "catalogue",
+    ) -> Tensor:
+        """Scores of B people.
+
+        Args:
+            routing: of the same B histories; its gate is used unless `gate` [B, K] overrides it.
+            histories: B histories, oldest first; only the last `history_length` items are read.
+            candidates: [B, C] catalogue indices; needed by branch and title modes.
+            adapter: "base" is possible in title mode only (the untrained backbone cannot read item tokens).
+            mode: catalogue, branch or title.
+
+        Returns:
+            [B, C] float32 with candidates, else [B, N].
+
+        Raises:
+            DataError: mode, adapter and candidates do not fit together.
+        """
+        if (mode == "title") != (adapter == BASE):
+            raise DataError(f'adapter "{adapter}" cannot rank in {mode} mode: "base" ranks by title, the others do not')
+        if mode != "catalogue" and candidates is None:
+            raise DataError(f"{mode} mode needs candidates: [B, C] catalogue indices")
+        self.model.eval()
+        weights = torch.from_numpy(np.ascontiguousarray(routing.gate if gate is None else gate, dtype=np.float32))
+        kept = [list(h[-self.history_length :]) for h in histories]
+        step = self.batch_size if mode == "catalogue" else max(1, self.batch_size // 4)
+        parts = []
+        for start in range(0, len(kept), step):
+            rows = slice(start, start + step)
+            chosen = None if candidates is None else torch.from_numpy(np.ascontiguousarray(candidates[rows]))
+            parts.append(self._score_rows(kept[rows], chosen, adapter, Mixture(weights=weights[rows]), mode))
+        return torch.cat(parts)
+
+    def _score_rows(
+        self, histories: list[list[int]], candidates: Tensor | None, adapter: str, mixture: Mixture, mode: Mode
+    ) -> Tensor:
+        if mode == "catalogue":
+            packed = pack_catalogue(self.wording.instruction, histories)
+            scores = self.model.catalogue_scores(packed, adapter, mixture).squeeze(1)  # (B, N)
+            return scores if candidates is None else scores.gather(1, candidates)
+        assert candidates is not None
+        w = self.wording
+        packed = pack_branches(
+            w.instruction,
+            histories,
+            w.question,
+            candidates.tolist(),
+            w.titles,
+            text_only=mode == "title",
+            separator=w.separator,
+        )
+        if mode == "branch":
+            return self.model.branch_scores(packed, candidates, adapter, mixture)
+        return self.model.title_scores(packed) - self.title_prior[candidates]

@@ -1,0 +1,183 @@
+"""The backbone with its adapters, item spaces and heads: one module that training and serving share.
+
+Three ways to ask it, all one forward pass: `catalogue_scores`, `branch_scores` and `title_scores` (DESIGN: the ranker).
+
+Shapes: B batch, L history length, S packed positions, C candidates, N items, H backbone width, K experts.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from peft import PeftModel
+from torch import Tensor, nn
+
+from core.gate import Gate
+from core.item_space import ItemSpace
+from core.packing import Packed
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Which experts each row uses: weights [B, K] from a router, or a sequence vector [B, D] for the torch gate."""
+
+    weights: Tensor | None = None
+    sequence: Tensor | None = None
+
+    def as_kwargs(self) -> dict[str, Tensor]:
+        named = {"gate_weights": self.weights, "sequence": self.sequence}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+class BranchHead(nn.Module):
+    """A small correction to the catalogue score from a branch's last state: [B, C, H] -> [B, C] float32.
+
+    The last layer starts at zero, so an untrained second stage keeps the first stage's order.
+    """
+
+    def __init__(self, hidden: int, width: int = 64) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            nn.LayerNorm(hidden), nn.Linear(hidden, width), nn.GELU(), nn.Dropout(0.1), nn.Linear(width, 1)
+        )
+        last = self.network[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, states: Tensor) -> Tensor:
+        scores: Tensor = self.network(states.float()).squeeze(-1)
+        return scores
+
+
+class RankingModel(nn.Module):
+    """A frozen causal language model that reads items.
+
+    Args:
+        decoder: the backbone's decoder (no vocabulary head), wrapped by PEFT when there are adapters.
+        word_embedding: [V, H] weight of the backbone's input embeddings.
+        vocabulary: the backbone's output matrix [V, H], for title likelihood.
+        spaces: per adapter, its items' tokens and vectors.
+        branches: per adapter, the second stage's head.
+        gated: names of the adapters that have experts (K > 1); the others take no mixture.
+    """
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        word_embedding: Tensor,
+        vocabulary: Tensor,
+        spaces: Mapping[str, ItemSpace],
+        branches: Mapping[str, BranchHead],
+        gated: frozenset[str],
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.spaces = nn.ModuleDict(spaces)
+        self.branches = nn.ModuleDict(branches)
+        self.gated = gated
+        # Frozen views of the backbone's own matrices: in a tuple so that they are neither saved nor moved twice.
+        self._frozen = (word_embedding, vocabulary)
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        return tuple(self.spaces)
+
+    def space(self, adapter: str) -> ItemSpace:
+        space = self.spaces[adapter]
+        assert isinstance(space, ItemSpace)
+        return space
+
+    def gate_of(self, adapter: str) -> Gate | None:
+        """The torch gate of an adapter with experts; None for the others."""
+        if adapter not in self.gated:
+            return None
+        gate = self.decoder.base_model.experts_gate[adapter]  # type: ignore[union-attr,index]
+        assert isinstance(gate, Gate)
+        return gate
+
+    def last_gate(self) -> Tensor | None:
+        """The mixture the last batch used, [B, K] detached; None for an adapter without experts."""
+        gate: Tensor | None = getattr(getattr(self.decoder, "base_model", None), "last_gate", None)
+        return gate
+
+    @contextmanager
+    def _only(self, adapter: str) -> Iterator[None]:
+        """Run with one adapter, or with none for the bare backbone."""
+        if not isinstance(self.decoder, PeftModel):
+            yield
+            return
+        if adapter != BASE and self.decoder.active_adapter != adapter:
+            self.decoder.set_adapter(adapter, inference_mode=not self.training)
+        with self.decoder.disable_adapter() if adapter == BASE else nullcontext():
+            yield
+
+    def states(self, packed: Packed, adapter: str, mixture: Mixture) -> Tensor:
+        """Last hidden states of every position, [B, S, H] in the backbone's compute dtype."""
+        embedding = self._frozen[0]
+        inputs = F.embedding(packed.words.clamp_min(0), embedding)  # (B, S, H)
+        if adapter != BASE:
+            table = self.space(adapter).token_table().to(embedding.dtype)  # (N, H)
+            is_item = (packed.items >= 0).unsqueeze(-1)
+            inputs = torch.where(is_item, F.embedding(packed.items.clamp_min(0), table), inputs)
+        kwargs = mixture.as_kwargs() if adapter in self.gated else {}
+        with self._only(adapter):
+            out = self.decoder(
+                inputs_embeds=inputs,
+                attention_mask=packed.mask,
+                position_ids=packed.positions,
+                use_cache=False,
+                **kwargs,
+            )
+        hidden: Tensor = out.last_hidden_state
+        return hidden
+
+    def catalogue_scores(self, packed: Packed, adapter: str, mixture: Mixture, tail: int = 1) -> Tensor:
+        """Scores of all N items after each of the last `tail` history positions of a row: [B, tail, N] float32.
+
+        Entry [b, -1] is what follows the whole history; [b, -1-j] what follows the history without its last j
+        items. Rows shorter than `tail` repeat their first position (the instruction alone).
+        """
+        hidden = self.states(packed, adapter, mixture)
+        return self._scores_at(hidden, packed, adapter, tail)
+
+    def _scores_at(self, hidden: Tensor, packed: Packed, adapter: str, tail: int = 1) -> Tensor:
+        back = torch.arange(tail - 1, -1, -1, device=hidden.device)
+        index = (packed.history_end.unsqueeze(1) - back).clamp_min(0)  # (B, tail)
+        return self.space(adapter).scores(_gather(hidden, index))
+
+    def branch_scores(self, packed: Packed, candidates: Tensor, adapter: str, mixture: Mixture) -> Tensor:
+        """Scores of C candidates, each read as a branch, [B, C] float32: catalogue score + the branch's correction.
+
+        Both come from the same pass: the history's states are untouched by the branches behind it.
+        """
+        hidden = self.states(packed, adapter, mixture)
+        first = self._scores_at(hidden, packed, adapter).squeeze(1).gather(1, candidates)  # (B, C)
+        correction: Tensor = self.branches[adapter](_gather(hidden, packed.branch_end))
+        return first + correction
+
+    def title_scores(self, packed: Packed) -> Tensor:
+        """Log-likelihood of each candidate's title under the bare backbone, [B, C] float32 (sum over tokens, nats)."""
+        hidden = self.states(packed, BASE, Mixture())
+        rows = zip(hidden, packed.words, packed.prefix_end.tolist(), packed.branch_end, strict=True)
+        return torch.stack([self._title_row(h, words, prefix, ends) for h, words, prefix, ends in rows])
+
+    def _title_row(self, hidden: Tensor, words: Tensor, prefix: int, ends: Tensor) -> Tensor:
+        """One row of `title_scores`: hidden [S, H], words [S], ends [C] -> [C]."""
+        first = torch.cat([ends.new_tensor([prefix]), ends[:-1]]) + 1  # (C,) where each title starts
+        tokens = torch.arange(prefix + 1, int(ends[-1]) + 1, device=hidden.device)
+        before = tokens - 1
+        before[first - prefix - 1] = prefix  # a title's first token is foretold by the shared prefix
+        logits = hidden[before] @ self._frozen[1].T  # vocabulary logits only where a title token is
+        likelihood = logits.float().log_softmax(-1).gather(-1, words[tokens].unsqueeze(-1)).squeeze(-1)
+        owner = torch.repeat_interleave(torch.arange(len(ends), device=hidden.device), ends - first + 1)
+        return likelihood.new_zeros(len(ends)).index_add(0, owner, likelihood)
+
+
+def _gather(hidden: Tensor, index: Tensor) -> Tensor:
+    """hidden [B, S, H] at positions [B, T] -> [B, T, H], contiguous."""
+    return hidden.gather(1, index.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])).contiguous()

@@ -1,0 +1,152 @@
+"""Checkpoints of safetensors and JSON only: written aside, flushed, read back, then put in place by one rename."""
+
+import json
+import os
+import random
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from core.errors import RunError
+
+WEIGHTS, OPTIMIZER, RANDOM, STATE, WHOLE = (
+    "trainable.safetensors",
+    "optimizer.safetensors",
+    "random.safetensors",
+    "state.json",
+    "trainer_state.json",
+)
+_STEP = re.compile(r"checkpoint-(\d+)")
+
+
+def trainable_state(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter that trains, by name, in its own dtype, detached on the CPU."""
+    return {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trainable(model: nn.Module, folder: Path) -> None:
+    """Read trained parameters back into a model. Raises RunError when names or shapes do not fit."""
+    stored = _tensors(folder / WEIGHTS)
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if stored.keys() != parameters.keys():
+        odd = sorted(stored.keys() ^ parameters.keys())[0]
+        raise RunError(f'{folder} was written by another kind of run: parameter "{odd}" is in only one of the two.')
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            if stored[name].shape != parameter.shape:
+                raise RunError(f"{folder}: {name} has shape {list(stored[name].shape)}, not {list(parameter.shape)}.")
+            parameter.copy_(stored[name])
+
+
+def save_checkpoint(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    scheduler: dict[str, Any] | None,
+    trainer_state: str,
+) -> None:
+    """Write `folder` (its parent must exist); a kill at any moment leaves the old state or the new one, whole."""
+    temporary = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    tensors = {WEIGHTS: trainable_state(model), RANDOM: {"torch": torch.get_rng_state()}}
+    state: dict[str, Any] = {"scheduler": scheduler, "random": _random_state()}
+    if optimizer is not None:
+        tensors[OPTIMIZER], state["optimizer"] = _optimizer_state(optimizer)
+    if torch.cuda.is_available():
+        tensors[RANDOM]["cuda"] = torch.cuda.get_rng_state()
+    for name, content in tensors.items():
+        save_file(content, temporary / name)
+        back = _tensors(temporary / name)
+        if any(not torch.equal(back[key], value) for key, value in content.items()):
+            raise RunError(f"{temporary / name} did not read back as written: check the disk.")
+    (temporary / STATE).write_text(json.dumps(state))
+    # The trainer's own state comes last: a folder that has it is whole.
+    (temporary / WHOLE).write_text(trainer_state)
+    for path in (*temporary.iterdir(), temporary):
+        _flush(path)
+    if folder.exists():
+        shutil.rmtree(folder)
+    temporary.replace(folder)
+    _flush(folder.parent)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> dict[str, Any] | None:
+    """Restore the optimizer; returns the scheduler's state."""
+    state = json.loads((folder / STATE).read_text())
+    tensors = _tensors(folder / OPTIMIZER)
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        moments.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": state["optimizer"]})
+    scheduler: dict[str, Any] | None = state["scheduler"]
+    return scheduler
+
+
+def load_random_state(folder: Path) -> None:
+    """Put every random generator back to where the checkpoint found it."""
+    tensors = _tensors(folder / RANDOM)
+    torch.set_rng_state(tensors["torch"])
+    if "cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["cuda"])
+    stored = json.loads((folder / STATE).read_text())["random"]
+    version, internal, gauss = stored["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = stored["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Whole checkpoints of a run, newest last. Unfinished ones (killed while writing) are not listed."""
+    found = [(int(m.group(1)), p) for p in run.glob("checkpoint-*") if (m := _STEP.fullmatch(p.name))]
+    return [path for _, path in sorted(found) if (path / WHOLE).is_file()]
+
+
+def prune(run: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints, and what killed processes left unfinished."""
+    for path in checkpoints(run)[:-keep]:
+        shutil.rmtree(path)
+    for path in run.glob(".checkpoint-*.partial"):
+        shutil.rmtree(path)
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    state = optimizer.state_dict()
+    tensors = {
+        f"{index}.{name}": value.detach().cpu().contiguous()
+        for index, moments in state["state"].items()
+        for name, value in moments.items()
+        if isinstance(value, Tensor)
+    }
+    return tensors, state["param_groups"]
+
+
+def _random_state() -> dict[str, Any]:
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": list(random.getstate()),
+        "numpy": [name, np.asarray(keys).tolist(), int(position), int(has_gauss), float(cached)],
+    }
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, FileNotFoundError) as error:
+        raise RunError(f"{path} is missing or damaged: resume from an earlier checkpoint.") from error
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

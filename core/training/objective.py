@@ -1,0 +1,75 @@
+"""The loss: full softmax at every supervised position (catalogue mode), listwise over candidates (branch mode)."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.encoder import SASRec
+from core.packing import Packed
+from core.ranking_model import Mixture, RankingModel
+from core.training.rows import IGNORED
+
+
+class Objective(nn.Module):
+    """What HF's Trainer trains: the ranking model with its frozen encoder, batch in, loss out.
+
+    Args:
+        model: the ranking model with one trainable adapter.
+        encoder: frozen; gives the gate its sequence vectors, always without dropout.
+        adapter: the adapter's name.
+    """
+
+    def __init__(self, model: RankingModel, encoder: SASRec, adapter: str) -> None:
+        super().__init__()
+        self.model = model
+        self.encoder = encoder.requires_grad_(False).eval()
+        self.adapter = adapter
+
+    def train(self, mode: bool = True) -> "Objective":
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def forward(
+        self,
+        words: Tensor,
+        items: Tensor,
+        positions: Tensor,
+        history_end: Tensor,
+        prefix_end: Tensor,
+        branch_end: Tensor,
+        gate_history: Tensor,
+        targets: Tensor,
+        candidates: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> dict[str, Any]:
+        """One batch (see `core.packing.Packed`).
+
+        Args:
+            gate_history: [B, L'] what the gate reads; ends before the first supervised position.
+            targets: catalogue mode [B, T] right-aligned, IGNORED where unsupervised; branch mode [B], the column.
+            candidates: branch mode: [B, C].
+
+        Returns:
+            loss (scalar, mean over targets), hits and targets (counts), gate [B, K] or None.
+        """
+        packed = Packed(words, items, positions, mask, history_end, prefix_end, branch_end)
+        with torch.no_grad():
+            sequence = self.encoder.last_state(gate_history)
+        mixture = Mixture(sequence=sequence)
+        if candidates is None:
+            scores = self.model.catalogue_scores(packed, self.adapter, mixture, tail=targets.shape[1])
+            supervised = targets != IGNORED
+            scores, wanted = scores[supervised], targets[supervised]
+        else:
+            scores, wanted = self.model.branch_scores(packed, candidates, self.adapter, mixture), targets
+        loss = F.cross_entropy(scores, wanted)
+        hits = (scores.detach().argmax(-1) == wanted).sum()
+        return {
+            "loss": loss,
+            "hits": hits,
+            "targets": torch.tensor(len(wanted)),
+            "gate": self.model.last_gate(),
+        }

@@ -1,0 +1,153 @@
+"""Training rows: which piece of whose sequence, drawn anew for every row, the same for every method.
+
+Row i depends on (seed, i) only, so a resumed run reads what the unbroken one would have read.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+
+from core.data.dataset import Split
+from core.encoder import pad_histories
+from core.packing import Packed, pack_branches, pack_catalogue
+from core.prompt import Wording
+from core.training.recipe import RowsRecipe
+
+IGNORED = -100
+GATE_LENGTH = 50
+"""The gate reads at most so many items before the first supervised position, as the router does when serving."""
+
+Retrieve = Callable[[Sequence[Sequence[int]]], NDArray[np.int64]]
+"""Histories -> [B, C] retrieved items, best first."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training example.
+
+    Attributes:
+        history: the items read, oldest first.
+        seen_by_gate: what the gate reads: only items before the first supervised position (causality).
+        targets: catalogue mode: what follows each prefix of `history` (length + 1 entries, IGNORED = unsupervised).
+        candidates: branch mode: candidates, the target first.
+    """
+
+    history: tuple[int, ...]
+    seen_by_gate: tuple[int, ...]
+    targets: tuple[int, ...] = ()
+    candidates: tuple[int, ...] = ()
+
+
+class _Rows(TorchDataset[Row]):
+    """Draws users by the recipe's rule; subclasses cut a row out of the user's sequence."""
+
+    def __init__(self, split: Split, recipe: RowsRecipe, count: int, seed: int) -> None:
+        self.sequences = [sequence for sequence in split.train if len(sequence) >= 2]
+        self.recipe, self.count, self.seed = recipe, count, seed
+        lengths = np.array([len(s) for s in self.sequences], dtype=np.float64)
+        power = {"every_position": 1.0, "user_sqrt": 0.5, "user_uniform": 0.0, "late_positions": 0.0}[recipe.draw]
+        weights = lengths**power
+        self._cumulative = np.cumsum(weights / weights.sum())
+
+    def __len__(self) -> int:
+        return self.count
+
+    def _draw(self, index: int) -> tuple[np.random.Generator, tuple[int, ...], int]:
+        """The row's generator, its user's sequence, and the position of its last target."""
+        generator = np.random.default_rng([self.seed, index])
+        user = int(np.searchsorted(self._cumulative, generator.random(), side="right"))
+        sequence = self.sequences[min(user, len(self.sequences) - 1)]
+        last = len(sequence) - 1
+        if self.recipe.draw == "late_positions":
+            first = max(1, last - self.recipe.late + 1)
+        else:
+            first = min(last, self.recipe.history_length)
+        return generator, sequence, int(generator.integers(first, last + 1))
+
+
+class CatalogueRows(_Rows):
+    """Windows of at most history_length + 1 items; every position after the gate's prefix is supervised."""
+
+    def __getitem__(self, index: int) -> Row:
+        generator, sequence, end = self._draw(index)
+        start = max(0, end - self.recipe.history_length)
+        window = sequence[start : end + 1]
+        prefix = int(generator.integers(0, min(self.recipe.gate_prefix, len(window) - 1) + 1))
+        supervised_from = start + prefix
+        length = int(generator.integers(prefix, GATE_LENGTH + 1))
+        return Row(
+            history=window[:-1],
+            seen_by_gate=sequence[max(0, supervised_from - length) : supervised_from],
+            targets=(*[IGNORED] * prefix, *window[prefix:]),
+        )
+
+
+class BranchRows(_Rows):
+    """One target with negatives: some uniform, some retrieved by the encoder (harder, as when serving)."""
+
+    def __init__(
+        self, split: Split, recipe: RowsRecipe, count: int, seed: int, num_items: int, retrieve: Retrieve
+    ) -> None:
+        super().__init__(split, recipe, count, seed)
+        self.num_items, self.retrieve = num_items, retrieve
+
+    def __getitem__(self, index: int) -> Row:
+        generator, sequence, end = self._draw(index)
+        history, target = sequence[max(0, end - self.recipe.history_length) : end], sequence[end]
+        seen_by_gate = sequence[max(0, end - GATE_LENGTH) : end]
+        seen = set(sequence)  # training items only: what comes later in the split is not known here
+        hard = [int(i) for i in self.retrieve([seen_by_gate])[0] if int(i) not in seen]
+        wanted = self.recipe.candidates - 1
+        chosen = hard[: 4 * wanted]
+        generator.shuffle(chosen)
+        negatives = chosen[: round(wanted * self.recipe.retrieved_share)]
+        taken = seen | set(negatives)
+        while len(negatives) < wanted:
+            item = int(generator.integers(self.num_items))
+            if item not in taken:
+                negatives.append(item)
+                taken.add(item)
+        return Row(history, seen_by_gate, candidates=(target, *negatives))
+
+
+class Collator:
+    """Rows -> one dictionary of tensors, packed as the ranker packs them."""
+
+    def __init__(self, wording: Wording, num_items: int) -> None:
+        self.wording, self.num_items = wording, num_items
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        histories = [row.history for row in rows]
+        if rows[0].candidates:
+            candidates = [row.candidates for row in rows]
+            w = self.wording
+            packed = pack_branches(w.instruction, histories, w.question, candidates, w.titles)
+            batch = {"candidates": torch.tensor(candidates), "targets": torch.zeros(len(rows), dtype=torch.int64)}
+        else:
+            packed = pack_catalogue(self.wording.instruction, histories)
+            batch = {"targets": _right_aligned([row.targets for row in rows])}
+        batch["gate_history"] = pad_histories([row.seen_by_gate for row in rows], self.num_items, GATE_LENGTH)
+        return {**batch, **_fields(packed)}
+
+
+def _right_aligned(targets: Sequence[Sequence[int]]) -> Tensor:
+    """[B, T] so that the last column is what follows each whole history."""
+    longest = max(len(t) for t in targets)
+    return torch.tensor([[*[IGNORED] * (longest - len(t)), *t] for t in targets])
+
+
+def _fields(packed: Packed) -> dict[str, Tensor]:
+    fields = {
+        "words": packed.words,
+        "items": packed.items,
+        "positions": packed.positions,
+        "history_end": packed.history_end,
+        "prefix_end": packed.prefix_end,
+        "branch_end": packed.branch_end,
+    }
+    return fields if packed.mask is None else {**fields, "mask": packed.mask}

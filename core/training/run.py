@@ -1,0 +1,205 @@
+"""One training run from a recipe: prepare, train, keep the best, leave a folder that is whole by itself."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors.torch import save_file
+from transformers import TrainerCallback
+
+from core.assembly import new_model
+from core.assets import ASSETS, fetch
+from core.data.candidates import draw_candidates
+from core.data.dataset import Dataset
+from core.data.registry import load_dataset
+from core.encoder import TorchRouter
+from core.errors import RunError
+from core.evaluation.asking import ask, route_cases, sampled_ranks
+from core.evaluation.metrics import hit_rate_at_1, ndcg_at
+from core.ilora import count_parameters
+from core.prompt import Wording
+from core.ranker import Ranker
+from core.ranking_model import RankingModel
+from core.training.checkpoint import load_trainable
+from core.training.encoder_training import EncoderEpoch
+from core.training.objective import Objective
+from core.training.prepare import RECORD, WEIGHTS, Prepared, prepare
+from core.training.recipe import Recipe, load_recipe
+from core.training.rows import BranchRows, CatalogueRows, Collator
+from core.training.trainer import BEST, RankingTrainer, steps_done
+from quant.backbone import Backbone, load_backbone
+
+RECIPE, SUMMARY, ADAPTER, SPACE = "recipe.yaml", "summary.json", "adapter", "item_space.safetensors"
+
+Step = Callable[[str, int, int], None]
+"""Told (what is being done, done so far, in all; all = 0 when unknown)."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told what while a run goes on; the CLI draws it."""
+
+    step: Step = lambda what, done, total: None
+    encoder: Callable[[EncoderEpoch], None] = lambda epoch: None
+    callbacks: tuple[TrainerCallback, ...] = ()
+
+
+def backbone_source(name: str, step: Step) -> str | Path:
+    """An asset's GGUF file when `name` is an asset, else the name itself (hub id, folder, file)."""
+    if name not in ASSETS:
+        return name
+    step("Fetching the backbone", 0, 0)
+    folder = fetch(name)
+    return next(folder.glob("*.gguf"))
+
+
+def open_backbone(recipe: Recipe, trainable: bool, step: Step = lambda what, done, total: None) -> Backbone:
+    """The recipe's backbone, loaded."""
+    source = backbone_source(recipe.model.backbone, step)
+    step("Loading the backbone", 0, 0)
+    model = recipe.model
+    return load_backbone(source, model.quantization, trainable=trainable, revision=model.revision)
+
+
+def train(recipe: Recipe, folder: Path, resume: bool = False, watch: Watch | None = None) -> dict[str, Any]:
+    """Run a recipe in `folder`; returns the summary that is also written there.
+
+    Raises:
+        RunError: the folder holds another run, or there is nothing to resume.
+    """
+    watch = watch or Watch()
+    recipe = _open_folder(recipe, folder, resume)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return _train(recipe, folder, resume, watch)
+    except Timeout:
+        raise RunError(f"{folder} is being trained by another process: wait for it or choose another folder.") from None
+
+
+def _open_folder(recipe: Recipe, folder: Path, resume: bool) -> Recipe:
+    stored = folder / RECIPE
+    if stored.is_file():
+        if not resume:
+            raise RunError(f"{folder} holds a run already: add --resume to go on, or choose another folder.")
+        return load_recipe(str(stored))
+    if resume:
+        raise RunError(f"{folder} holds no run to resume ({RECIPE} is missing).")
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe.save(stored)
+    return recipe
+
+
+def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str, Any]:
+    torch.set_num_threads(recipe.run.threads)
+    watch.step("Loading the data set", 0, 0)
+    dataset = load_dataset(recipe.dataset)
+    backbone = open_backbone(recipe, trainable=True, step=watch.step)
+    wording = Wording.of(backbone.tokenizer, dataset.catalog)
+    prepared, shared = prepare(dataset, recipe, backbone, wording, watch.step, watch.encoder)
+    for name in (WEIGHTS, RECORD):
+        if not (folder / name).is_file():
+            shutil.copyfile(shared / name, folder / name)
+
+    model = new_model(backbone, prepared.features, recipe)
+    objective = Objective(model, prepared.encoder, recipe.method)
+    _choose_trained(objective, recipe, folder)
+    trainer = RankingTrainer(
+        objective,
+        recipe,
+        folder,
+        rows=_rows(dataset, recipe, prepared),
+        collator=Collator(wording, len(dataset.catalog)),
+        validate=Validation(dataset, recipe, prepared, model, wording),
+        callbacks=list(watch.callbacks),
+    )
+    checkpoint = trainer.newest_checkpoint() if resume else None
+    done_before, began = steps_done(folder), time.perf_counter()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return _finish(trainer, recipe, folder, model, objective, time.perf_counter() - began, done_before)
+
+
+def _choose_trained(objective: Objective, recipe: Recipe, folder: Path) -> None:
+    """Which parameters train: all of the mode's, or the head alone; weights of an earlier run are laid in first."""
+    model = objective.model
+    head = model.branches[recipe.method]
+    if recipe.start_from is not None:
+        head.requires_grad_(False)
+        load_trainable(objective, Path(recipe.start_from) / BEST)
+    if recipe.trained == "head":
+        objective.requires_grad_(False)
+    head.requires_grad_(recipe.mode == "branch")
+
+
+def _rows(dataset: Dataset, recipe: Recipe, prepared: Prepared) -> CatalogueRows | BranchRows:
+    split = dataset.split(recipe.split)
+    count = recipe.run.max_steps * recipe.optimizer.batch_size
+    if recipe.mode == "catalogue":
+        return CatalogueRows(split, recipe.rows, count, recipe.run.seed)
+    router = TorchRouter(prepared.encoder, None)
+    return BranchRows(
+        split, recipe.rows, count, recipe.run.seed, len(dataset.catalog), lambda h: router.route(h).retrieved
+    )
+
+
+class Validation:
+    """HR@1 among 20 (and NDCG@10 of the same lists) on validation users, through the ranker."""
+
+    def __init__(
+        self, dataset: Dataset, recipe: Recipe, prepared: Prepared, model: RankingModel, wording: Wording
+    ) -> None:
+        self.cases = dataset.split(recipe.split).validation[: recipe.run.validation_users]
+        self.candidates = draw_candidates(dataset, self.cases)
+        self.recipe, self.model, self.prepared = recipe, model, prepared
+        self.ranker = Ranker(model, wording, recipe.rows.history_length, prepared.title_prior)
+
+    def __call__(self) -> dict[str, float]:
+        """{"hr1", "ndcg10"} at the model's present weights."""
+        router = TorchRouter(self.prepared.encoder, self.model.gate_of(self.recipe.method))
+        routing = route_cases(router, self.cases)
+        scores = ask(self.ranker, routing, self.cases, self.recipe.method, self.recipe.mode, self.candidates)
+        ranks = sampled_ranks(scores, self.cases, self.candidates)
+        return {"hr1": hit_rate_at_1(ranks), "ndcg10": ndcg_at(ranks, 10)}
+
+
+def _finish(
+    trainer: RankingTrainer,
+    recipe: Recipe,
+    folder: Path,
+    model: RankingModel,
+    objective: Objective,
+    seconds: float,
+    done_before: int,
+) -> dict[str, Any]:
+    """Lay the best weights in, write the adapter as PEFT does, and sum the run up."""
+    if (folder / BEST).is_dir():
+        load_trainable(objective, folder / BEST)
+    model.decoder.save_pretrained(folder / ADAPTER, safe_serialization=True)  # type: ignore[operator]
+    name = recipe.method
+    tensors = {f"space.{k}": v for k, v in model.spaces[name].state_dict().items()}
+    tensors |= {f"branch.{k}": v for k, v in model.branches[name].state_dict().items()}
+    save_file({k: v.detach().contiguous() for k, v in tensors.items()}, folder / SPACE)
+    counts = count_parameters(model.decoder, name)
+    evaluations = [e for e in trainer.state.log_history if "eval_hr1" in e]
+    logged = [e for e in trainer.state.log_history if "accuracy" in e]
+    summary: dict[str, Any] = {
+        "method": name,
+        "mode": recipe.mode,
+        "split": recipe.split,
+        "steps": trainer.state.global_step,
+        "best_step": trainer.state.best_global_step,
+        "best_validation_hr1": trainer.state.best_metric,
+        "validation_users": len(trainer.validate.cases) if isinstance(trainer.validate, Validation) else None,
+        "seconds_this_session": round(seconds, 1),
+        "steps_this_session": trainer.state.global_step - done_before,
+        "parameters": {"lora": counts.lora, "gate": counts.gate},
+        "last_log": logged[-1] if logged else None,
+        "validations": [{k: e[k] for k in ("step", "eval_hr1", "eval_ndcg10")} for e in evaluations],
+    }
+    (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
+    return summary

@@ -1,0 +1,162 @@
+"""Bundles: trained parts as one portable folder. `load_bundle` makes the product's Recommender of one.
+
+exports/bundles/movielens/
+    bundle.json             what it is, for what, how good, and the sha256 of every file
+    gate.onnx               encoder, gate and retrieval (see `exports.onnx_router`)
+    ilora/, lora/           PEFT folders
+    projector.safetensors   `ilora.*`, `lora.*`: item spaces and heads; `items.*`: what is known of the items
+    README.md               the model card
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from core.assembly import stored_model
+from core.assets import ASSETS, Progress, fetch
+from core.data.dataset import Dataset
+from core.data.registry import load_dataset
+from core.errors import BundleError
+from core.item_space import ItemFeatures, ItemSpace
+from core.prompt import Wording
+from core.ranker import Ranker
+from core.ranking_model import BranchHead
+from core.recommendation import AdapterName
+from core.recommender import Choices, Recommender
+from exports.bundle_check import verify_bundle
+from exports.bundle_info import DEFAULT_BUNDLE, INFO, PROJECTOR, ROUTER, BackboneInfo, BundleInfo
+from exports.bundle_writer import AdapterParts, save_bundle, update_bundle
+from exports.onnx_router import OnnxRouter
+from quant.backbone import Backbone, Quantization, load_backbone
+
+__all__ = [
+    "DEFAULT_BUNDLE",
+    "AdapterParts",
+    "BundleInfo",
+    "load_bundle",
+    "save_bundle",
+    "update_bundle",
+    "verify_bundle",
+]
+
+Say = Callable[[str], None]
+
+
+def load_bundle(
+    path: Path = DEFAULT_BUNDLE,
+    quantization: Quantization | None = None,
+    device: str | None = None,
+    say: Say | None = None,
+    progress: Progress | None = None,
+) -> Recommender:
+    """A folder -> a Recommender that answers.
+
+    Args:
+        path: the bundle.
+        quantization: how to hold the backbone; None is as it was trained.
+        device: torch device of the backbone; None is the first CUDA device, else the CPU.
+        say: told one sentence before each slow step.
+        progress: told about downloads.
+
+    Raises:
+        BundleError: missing, damaged, too new, or made for another data set or backbone.
+        AssetError: data set or backbone cannot be fetched.
+    """
+    say = say or (lambda _: None)
+    path = Path(path)
+    say("Checking the bundle.")
+    info = verify_bundle(path)
+    say(f"Reading {info.dataset.name}.")
+    dataset = load_dataset(info.dataset.name, progress)
+    _same_dataset(path, info, dataset)
+    backbone = _load_backbone(path, info.backbone, quantization, device, say, progress)
+    say("Attaching the experts.")
+    tensors = load_file(path / PROJECTOR, device="cpu")
+    router = OnnxRouter(path / ROUTER)
+    try:
+        _check_router(router, info, dataset)
+        ranker = _ranker(path, info, dataset, backbone, tensors)
+    except (KeyError, RuntimeError, ValueError) as error:  # hashes fit, contents do not: saved by other code
+        reason = " ".join(str(error).split())
+        raise BundleError(f"The bundle at {path} does not fit together: {reason} Train it again.") from error
+    return Recommender(
+        catalog=dataset.catalog,
+        router=router,
+        ranker=ranker,
+        popularity=tensors["items.popularity"].long().numpy(),
+        choices=_choices(info),
+    )
+
+
+def _choices(info: BundleInfo) -> Mapping[AdapterName, Choices]:
+    return {
+        name: Choices(adapter.blend_weight, rerank=adapter.second_stage == "branch")
+        for name, adapter in info.adapters.items()
+    }
+
+
+def _same_dataset(path: Path, info: BundleInfo, dataset: Dataset) -> None:
+    if dataset.sha256 != info.dataset.sha256:
+        raise BundleError(
+            f"The bundle at {path} was trained on another {info.dataset.name} (sha256 "
+            f"{info.dataset.sha256[:12]}…, here {dataset.sha256[:12]}…): train it again."
+        )
+
+
+def _check_router(router: OnnxRouter, info: BundleInfo, dataset: Dataset) -> None:
+    experts = max(adapter.num_experts for adapter in info.adapters.values())
+    expected = (len(dataset.catalog), info.encoder_width, experts)
+    found = (router.shape.num_items, router.shape.width, router.shape.num_experts)
+    if found != expected:
+        raise ValueError(f"the router has (items, width, experts) {found}, {INFO} says {expected}.")
+
+
+def _load_backbone(
+    path: Path,
+    wanted: BackboneInfo,
+    quantization: Quantization | None,
+    device: str | None,
+    say: Say,
+    progress: Progress | None,
+) -> Backbone:
+    known = ASSETS.get(wanted.asset)
+    if known is None:
+        source, revision = wanted.asset, wanted.version
+    else:
+        source, revision = str(fetch(wanted.asset, progress) / known.members[0].file_name), None
+    backbone = load_backbone(
+        source, quantization or wanted.quantization, device, revision=revision, progress=say
+    )
+    if backbone.sha256 != wanted.sha256:
+        raise BundleError(
+            f"The bundle at {path} belongs to another {wanted.asset} (sha256 {wanted.sha256[:12]}…, here "
+            f"{backbone.sha256[:12]}…): its adapters need the one they were trained on."
+        )
+    return backbone
+
+
+def _ranker(
+    path: Path, info: BundleInfo, dataset: Dataset, backbone: Backbone, tensors: Mapping[str, Tensor]
+) -> Ranker:
+    features = ItemFeatures(
+        collaborative=tensors["items.collaborative"],
+        text=tensors["items.text"].float(),
+        known=tensors["items.known"],
+    )
+    spaces: dict[str, ItemSpace] = {}
+    branches: dict[str, BranchHead] = {}
+    for name in info.adapters:
+        space = ItemSpace(features, backbone.hidden_size, backbone.embedding_norm)
+        space.load_state_dict(_under(f"{name}.space.", tensors))
+        head = BranchHead(backbone.hidden_size)
+        head.load_state_dict(_under(f"{name}.branch.", tensors))
+        spaces[name], branches[name] = space.to(backbone.device), head.to(backbone.device)
+    model = stored_model(backbone, {name: path / name for name in info.adapters}, spaces, branches)
+    wording = Wording.of(backbone.tokenizer, dataset.catalog)
+    return Ranker(model, wording, info.history_length, tensors["items.title_prior"])
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,139 @@
+"""The README of a bundle. Every number comes from the bundle's own record; what is absent is not shown."""
+
+from collections.abc import Iterator
+
+from exports.bundle_info import AdapterInfo, BundleInfo, MetricRow
+
+
+def render_card(info: BundleInfo) -> str:
+    """The model card of a bundle as Markdown."""
+    sections = [
+        _head(info),
+        _results(info.metrics.rows),
+        _weak(info),
+        _adapters(info),
+        _training(info),
+        _terms(info),
+        _reproduce(info),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _head(info: BundleInfo) -> str:
+    experts = [
+        f"{adapter.num_experts} LoRA experts" for adapter in info.adapters.values() if adapter.num_experts > 1
+    ]
+    what = experts[0] if experts else "LoRA"
+    return (
+        f"# {info.name}\n\n"
+        f"Sequential recommendations for the data set **{info.dataset.name}**: {what} "
+        f"on the frozen language model **{info.backbone.asset}** ({info.backbone.version}), "
+        f"held in {info.backbone.quantization}. It reads a person's last {info.history_length} items "
+        "and ranks the whole catalogue."
+    )
+
+
+def _results(rows: tuple[MetricRow, ...]) -> str:
+    if not rows:
+        return ""
+    among = rows[0].candidates
+    head = ["method", "split", "n", f"HR@1 among {among} [95 %]"]
+    with_ndcg = any(row.ndcg10 is not None for row in rows)
+    lines = [
+        [r.method, r.split, f"{r.n:,}", f"{r.hr1:.3f} [{r.hr1_low:.3f}, {r.hr1_high:.3f}]"] for r in rows
+    ]
+    if with_ndcg:
+        head.append("NDCG@10, full catalogue")
+        for line, row in zip(lines, rows, strict=True):
+            line.append("" if row.ndcg10 is None else f"{row.ndcg10:.3f}")
+    notes = [f"- {row.method}, {row.split}: {row.note}" for row in rows if row.note]
+    text = (
+        "## Results\n\n"
+        "Test users, each with one held-out item. HR@1 is the share of users whose item is ranked first "
+        f"among it and {among - 1} items they never touched (drawn once, the same for every method), with "
+        "Wilson intervals. "
+        "The two columns answer different questions and must not be compared with each other.\n\n"
+        + _table(head, lines)
+    )
+    return text + ("\n\n" + "\n".join(notes) if notes else "")
+
+
+def _weak(info: BundleInfo) -> str:
+    sentences = [*_overlaps(info.metrics.rows), *info.metrics.weaknesses]
+    if not sentences:
+        return ""
+    return "## What is weak\n\n" + "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def _overlaps(rows: tuple[MetricRow, ...]) -> Iterator[str]:
+    """Sentences about differences that this many users cannot show."""
+    by_split: dict[str, dict[str, MetricRow]] = {}
+    for row in rows:
+        by_split.setdefault(row.split, {})[row.method.casefold()] = row
+    for split, methods in by_split.items():
+        ours = methods.get("ilora")
+        for name in ("lora", "sasrec"):
+            other = methods.get(name)
+            if ours is None or other is None:
+                continue
+            if ours.hr1 <= other.hr1:
+                yield f"On `{split}` {ours.method} does not rank better than {other.method} (n = {ours.n:,})."
+            elif ours.hr1_low <= other.hr1_high:
+                yield (
+                    f"On `{split}` the intervals of {ours.method} and {other.method} overlap: "
+                    f"{ours.n:,} people are too few to tell them apart by this table."
+                )
+
+
+def _adapters(info: BundleInfo) -> str:
+    head = [
+        "adapter",
+        "rank R",
+        "experts K",
+        "alpha",
+        "blend weight",
+        "second stage kept",
+        "trainable parameters",
+    ]
+    lines = [_adapter_line(name, adapter) for name, adapter in info.adapters.items()]
+    return (
+        "## Adapters\n\n"
+        + _table(head, lines)
+        + "\n\nBlend weight: how much of the encoder's own log-probability is added to the language model's; "
+        "chosen on validation users, 0 means the language model alone."
+    )
+
+
+def _adapter_line(name: str, adapter: AdapterInfo) -> list[str]:
+    parts = [f"{part} {count:,}" for part, count in adapter.trainable_parameters.items()]
+    shape = [str(adapter.rank), str(adapter.num_experts), f"{adapter.lora_alpha:g}"]
+    return [name, *shape, f"{adapter.blend_weight:g}", adapter.second_stage, ", ".join(parts)]
+
+
+def _training(info: BundleInfo) -> str:
+    if not info.metrics.training:
+        return ""
+    head = ["adapter", "recipe", "seed", "steps", "samples", "minutes", "machine"]
+    lines = [
+        [name, t.recipe, str(t.seed), f"{t.steps:,}", f"{t.samples:,}", f"{t.minutes:.0f}", t.machine]
+        for name, t in info.metrics.training.items()
+    ]
+    return "## Training\n\n" + _table(head, lines)
+
+
+def _terms(info: BundleInfo) -> str:
+    return "## Licences and terms\n\n" + "\n".join(
+        f"- **{part}**: {terms}" for part, terms in info.licences.items()
+    )
+
+
+def _reproduce(info: BundleInfo) -> str:
+    return (
+        f"## Reproduce\n\n```\n{info.created_by}\n```\n\n"
+        f"Data set sha256 `{info.dataset.sha256}`\n\nBackbone sha256 `{info.backbone.sha256}`"
+    )
+
+
+def _table(head: list[str], lines: list[list[str]]) -> str:
+    rows = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in line] for line in lines)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

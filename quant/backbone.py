@@ -1,0 +1,162 @@
+"""Load a frozen causal language model: from a GGUF file, a folder or a hub id, as NF4, bf16 or fp32."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from quant.errors import BackboneError
+from quant.folder import file_sha256, read_folder, weights_sha256
+from quant.gguf import check_is_gguf, read_gguf
+from quant.hub import fetch_folder
+from quant.nf4 import keep_canonical
+from quant.precision import Precision, Quantization
+from quant.progress import Progress, silent
+from quant.store import default_cache, made_once
+
+__all__ = ["Backbone", "Quantization", "load_backbone"]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen causal language model and what must be known about it.
+
+    Attributes:
+        model: eval mode, no parameter requires a gradient.
+        tokenizer: the one that belongs to it.
+        source: what was asked for (path or hub id).
+        sha256: of the weights that were read: the GGUF file, or the safetensors (`weights_sha256`).
+        quantization: how the linears are held; embeddings, norms and lm_head are never below bf16.
+        compute_dtype: dtype of hidden states: bf16 (nf4, bf16) or fp32.
+        hidden_size: H.
+        embedding_norm: mean L2 norm of the input embedding rows; soft tokens are scaled to it.
+        device: where it lies.
+        trainable: gradients pass through it and its weights can be dequantized, after eval forwards too.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    source: str
+    sha256: str
+    quantization: Quantization
+    compute_dtype: torch.dtype
+    hidden_size: int
+    embedding_norm: float
+    device: torch.device
+    trainable: bool
+
+
+def load_backbone(
+    source: str | Path,
+    quantization: Quantization = "nf4",
+    device: str | None = None,
+    trainable: bool = False,
+    revision: str | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    storage: torch.dtype = torch.uint8,
+) -> Backbone:
+    """Load a backbone, ready for inference or as the frozen base of an adapter.
+
+    Args:
+        source: a GGUF file, a folder with safetensors, or a hub id.
+        quantization: "nf4" (double quantization, bf16 compute), "bf16" or "fp32".
+        device: torch device; None is the first CUDA device if there is one, else the CPU.
+        trainable: the model will be trained over, merged or dequantized: forbids the CPU packing of 4-bit
+            weights (see `quant.nf4`). Without it the first forward packs, on CPUs that can: short inputs are
+            then faster, long ones slower, and results differ about as much as bf16 differs from fp32.
+        revision: branch, tag or commit of a hub id.
+        cache: where what is made from a GGUF is kept; None is `ILORA_CACHE` or the user's cache folder.
+        progress: told one sentence when a slow step begins.
+        storage: dtype that NF4 words are stored as (`quant.precision`).
+
+    Raises:
+        BackboneError: unknown source, unreadable weights, unknown quantization or device.
+    """
+    precision = Precision(quantization, storage)
+    target = _device(device)
+    tell = progress or silent
+    path = Path(source).expanduser()
+    with _quiet_transformers():
+        if path.is_file():
+            folder, sha256 = _from_gguf(path, precision, cache or default_cache(), tell)
+        else:
+            folder = path if path.is_dir() else fetch_folder(source, revision, tell)
+            sha256 = weights_sha256(folder)
+        tell(f"Loading the backbone as {quantization} on {target}.")
+        model, tokenizer = read_folder(folder, precision, target)
+    model.requires_grad_(False)
+    model.eval()
+    if trainable:
+        keep_canonical(model)
+    return Backbone(
+        model=model,
+        tokenizer=tokenizer,
+        source=str(source),
+        sha256=sha256,
+        quantization=quantization,
+        compute_dtype=precision.compute_dtype,
+        hidden_size=model.config.get_text_config().hidden_size,
+        embedding_norm=_embedding_norm(model),
+        device=target,
+        trainable=trainable or quantization != "nf4",
+    )
+
+
+def _from_gguf(gguf: Path, precision: Precision, cache: Path, tell: Progress) -> tuple[Path, str]:
+    """The folder to load for a GGUF file, made now if the cache has none, and the file's sha256.
+
+    The NF4 form is kept too: quantizing takes ten times as long as reading the result, and what is read has
+    the same bits on every device.
+    """
+    check_is_gguf(gguf)
+    sha256 = file_sha256(gguf)
+    plain = cache / "backbones" / f"gguf-{sha256[:16]}"
+
+    def convert() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        tell(f"Converting {gguf.name} to safetensors (once).")
+        return read_gguf(gguf)
+
+    def quantize() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        folder = made_once(plain, sha256, convert)
+        tell(f"Quantizing {gguf.name} to NF4 (once).")
+        return read_folder(folder, precision, torch.device("cpu"))
+
+    if precision.name != "nf4":
+        return made_once(plain, sha256, convert), sha256
+    return made_once(plain.with_name(f"{plain.name}-{precision.key}"), sha256, quantize), sha256
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BackboneError(f'"{name}" is not a device: use "cpu", "cuda" or "cuda:1".') from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BackboneError(f'Device "{name}" was asked for, but torch sees no CUDA device: use "cpu".')
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BackboneError(f'Device "{name}" was asked for, but there are {torch.cuda.device_count()}.')
+    return device
+
+
+def _embedding_norm(model: PreTrainedModel) -> float:
+    rows = model.get_input_embeddings().weight.detach()  # (V, H)
+    return float(rows.float().norm(dim=-1).mean())
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bars of the library: `progress` tells what is going on."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,118 @@
+"""NF4 through bitsandbytes, and the CPU packing trap.
+
+On CPUs with AVX512-BF16 the first forward of a `Linear4bit` that is in eval mode and whose input needs no
+gradient rearranges the weight in place for a faster kernel. From then on `dequantize` reads the new order as
+the old one (relative error 1.41) and the kernel has no backward: every gradient below the layer is None.
+The cure is one attribute per layer, set before the first forward: :func:`keep_canonical`.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import BitsAndBytesConfig
+
+from quant.errors import BackboneError
+
+_NOISY = "bitsandbytes.backends.cpu.ops"
+
+
+@contextmanager
+def _quiet_first_import() -> Iterator[None]:
+    # Importing bitsandbytes logs an error-looking line when the optional `kernels` package is absent;
+    # the built-in kernels are used then, which is what we want.
+    logger = logging.getLogger(_NOISY)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+if "bitsandbytes" not in sys.modules:
+    with _quiet_first_import():
+        import bitsandbytes as bnb
+else:
+    import bitsandbytes as bnb
+
+Linear4bit = bnb.nn.Linear4bit
+
+
+def nf4_config(
+    compute_dtype: torch.dtype = torch.bfloat16, storage: torch.dtype = torch.uint8
+) -> BitsAndBytesConfig:
+    """NF4 with double quantization (QLoRA, arXiv 2305.14314, section 3).
+
+    Args:
+        compute_dtype: dtype weights are dequantized to for a product.
+        storage: dtype the packed 4-bit words are stored as; FSDP shards only weights of one float dtype,
+            so it needs the compute dtype here. Changes no value.
+    """
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute_dtype,
+        bnb_4bit_quant_storage=storage,
+    )
+
+
+def is_nf4(config: Any) -> bool:
+    """Whether a config's `quantization_config` (dict or object) is what :func:`nf4_config` makes."""
+    told = config if isinstance(config, dict) else config.to_dict()
+    return told.get("bnb_4bit_quant_type") == "nf4" and bool(told.get("bnb_4bit_use_double_quant"))
+
+
+def linears_4bit(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Name and module of every 4-bit linear."""
+    for name, module in model.named_modules():
+        if isinstance(module, Linear4bit):
+            yield name, module
+
+
+def keep_canonical(model: nn.Module) -> int:
+    """Forbid the in-place packing on every 4-bit linear; returns how many there are.
+
+    Needed for every model that is trained, merged or dequantized after an eval forward.
+
+    Raises:
+        BackboneError: a layer was already packed, so its gradients are lost: load the backbone again.
+    """
+    count = 0
+    for name, linear in linears_4bit(model):
+        _refuse_packed(linear, name)
+        linear.support_avx512bf16_for_cpu = False
+        count += 1
+    return count
+
+
+def is_packed(linear: nn.Module) -> bool:
+    """Whether the weight lies in the CPU inference order, which cannot be dequantized or trained."""
+    state = getattr(linear.weight, "quant_state", None)
+    return bool(getattr(state, "packing_format_for_cpu", False))
+
+
+def dequantized_weight(linear: nn.Module) -> Tensor:
+    """The weight [out, in] a 4-bit linear stands for, in the dtype it was quantized from.
+
+    Raises:
+        BackboneError: the layer is not 4-bit, or was packed by an eval forward.
+    """
+    if not isinstance(linear, Linear4bit):
+        raise BackboneError(f"A {type(linear).__name__} holds no 4-bit weight: read its `weight` instead.")
+    _refuse_packed(linear, "this layer")
+    weight: Tensor = bnb.functional.dequantize_4bit(linear.weight.data, linear.weight.quant_state)
+    return weight
+
+
+def _refuse_packed(linear: nn.Module, name: str) -> None:
+    if is_packed(linear):
+        raise BackboneError(
+            f"The 4-bit weight of {name} was packed for CPU inference by an eval forward:"
+            " load the backbone with trainable=True to train or dequantize it."
+        )

@@ -1,0 +1,84 @@
+"""requirements.txt is exactly what the product imports: nothing missing, nothing left over, all pinned."""
+
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+ROOMS = {"app", "exports", "core", "quant"}
+
+# Needed while running, but imported by a library instead of by us. Each says by which, and for what.
+PLUGINS = {
+    "accelerate": "transformers' Trainer runs on it",
+    "gguf": "transformers reads GGUF files through it",
+    "onnx": "torch.onnx writes files through it",
+    "onnxscript": "torch.onnx translates a model's graph with it",
+    "pyarrow": "pandas reads and writes Parquet through it",
+    "tensorboard": "torch.utils.tensorboard writes event files with it",
+}
+
+
+def _imported_packages(sources: dict[Path, ast.Module]) -> set[str]:
+    """Top-level names of the third-party packages that the rooms import, inside functions too."""
+    names = set()
+    for tree in sources.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names - ROOMS - set(sys.stdlib_module_names)
+
+
+def _imported_distributions(sources: dict[Path, ast.Module]) -> set[str]:
+    owners = packages_distributions()
+    return {_normalized(name) for package in _imported_packages(sources) for name in owners.get(package, ())}
+
+
+def _normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_third_party_import_is_a_requirement(
+    sources: dict[Path, ast.Module], requirements: dict[str, str]
+) -> None:
+    owners = packages_distributions()
+    required = {_normalized(name) for name in requirements}
+    for package in sorted(_imported_packages(sources)):
+        distributions = {_normalized(name) for name in owners.get(package, [package])}
+        assert distributions & required, f"{package} is imported, but {sorted(distributions)} is not required"
+
+
+def test_every_requirement_is_imported_or_known_as_a_plugin(
+    sources: dict[Path, ast.Module], requirements: dict[str, str]
+) -> None:
+    imported = _imported_distributions(sources)
+    unused = {name for name in requirements if _normalized(name) not in imported and name not in PLUGINS}
+    assert not unused, (
+        "nothing imports these: drop them from requirements.txt, or say in PLUGINS who needs them"
+    )
+
+
+def test_every_plugin_is_required(requirements: dict[str, str]) -> None:
+    assert set(PLUGINS) <= set(requirements)
+
+
+def test_the_pins_are_the_versions_that_these_tests_run_with(
+    requirements: dict[str, str], dev_requirements: dict[str, str]
+) -> None:
+    for name, pinned in (requirements | dev_requirements).items():
+        # "+cpu" names the index a torch build comes from; the pin leaves that to whoever installs.
+        assert version(name).partition("+")[0] == pinned, name
+
+
+def test_what_only_tests_need_is_not_in_the_product(
+    sources: dict[Path, ast.Module], requirements: dict[str, str], dev_requirements: dict[str, str]
+) -> None:
+    assert not set(requirements) & set(dev_requirements)
+    imported = _imported_distributions(sources)
+    assert not imported & {_normalized(name) for name in dev_requirements}
+
+
+def test_the_packages_are_pinned_in_alphabetical_order(requirements: dict[str, str]) -> None:
+    assert list(requirements) == sorted(requirements, key=str.lower)

@@ -1,0 +1,125 @@
+"""The CPU packing trap (see `quant.nf4`), on every CPU.
+
+CPUs with AVX512-BF16 show it by themselves; on others bitsandbytes is told that the CPU has it, so that the very
+same branch of its layer is taken.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import bitsandbytes.nn.modules as bnb_modules
+import pytest
+import torch
+from torch import Tensor, nn
+
+from quant.backbone import Backbone, load_backbone
+from quant.errors import BackboneError
+from quant.nf4 import dequantized_weight, is_packed, keep_canonical, linears_4bit
+
+RANK = 4
+
+
+@pytest.fixture
+def load(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Backbone]:
+    """Loads as a machine with AVX512-BF16 does."""
+    monkeypatch.setattr(bnb_modules, "has_avx512bf16", lambda: True)
+
+    def loaded(trainable: bool) -> Backbone:
+        return load_backbone(gguf, "nf4", device="cpu", trainable=trainable)
+
+    return loaded
+
+
+def answer(model: nn.Module) -> Tensor:
+    """An eval forward as evaluation during training does it: logits [1, 8, V]."""
+    with torch.no_grad():
+        logits: Tensor = model.eval()(torch.arange(100, 108)[None]).logits
+    return logits
+
+
+def low_rank_gradients(model: nn.Module) -> list[Tensor | None]:
+    """Gradients of a low-rank addition to the first query projection, 4-bit layers above it, after one step."""
+    linear = model.model.layers[0].self_attn.q_proj
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((RANK, linear.in_features), (linear.out_features, RANK))
+    down, up = (nn.Parameter(0.02 * torch.randn(shape, generator=generator)) for shape in shapes)
+
+    def add(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return output + (inputs[0].float() @ down.T @ up.T).to(output.dtype)
+
+    hook = linear.register_forward_hook(add)
+    try:
+        ids = torch.arange(100, 108)[None]
+        model.train()(ids, labels=ids).loss.backward()
+    finally:
+        hook.remove()
+    return [down.grad, up.grad]
+
+
+def test_with_the_cure_no_4_bit_layer_may_pack_and_without_it_all_may(
+    load: Callable[[bool], Backbone],
+) -> None:
+    cured = [linear.support_avx512bf16_for_cpu for _, linear in linears_4bit(load(True).model)]
+    assert len(cured) == 210
+    assert not any(cured)
+    plain = load(False)
+    assert all(linear.support_avx512bf16_for_cpu for _, linear in linears_4bit(plain.model))
+    assert not plain.trainable
+
+
+def test_training_after_an_eval_forward_has_the_same_gradients_as_without_it(
+    load: Callable[[bool], Backbone],
+) -> None:
+    untouched, evaluated = load(True).model, load(True).model
+    answer(evaluated)
+    for expected, found in zip(low_rank_gradients(untouched), low_rank_gradients(evaluated), strict=True):
+        assert expected is not None
+        assert found is not None, (
+            "a 4-bit layer has cut the gradient: its weight was packed by the eval forward"
+        )
+        assert expected.abs().sum() > 0
+        assert torch.equal(expected, found)
+
+
+def test_weights_read_the_same_before_and_after_an_eval_forward(load: Callable[[bool], Backbone]) -> None:
+    model = load(True).model
+    before = [dequantized_weight(linear).clone() for _, linear in linears_4bit(model)]
+    answer(model)
+    for (name, linear), weight in zip(linears_4bit(model), before, strict=True):
+        assert not is_packed(linear), name
+        assert torch.equal(dequantized_weight(linear), weight), name
+
+
+def pack_one_layer(model: nn.Module) -> nn.Module:
+    """One eval forward of one 4-bit layer, alone: the packing is bitsandbytes' own on any CPU."""
+    linear = model.model.layers[0].mlp.down_proj
+    linear.eval()
+    with torch.no_grad():
+        linear(torch.zeros(1, linear.in_features, dtype=torch.bfloat16))
+    return linear
+
+
+def test_the_trap_is_still_there_without_the_cure(load: Callable[[bool], Backbone], nf4: Backbone) -> None:
+    """When this fails bitsandbytes has mended it, and `keep_canonical` may go."""
+    linear = pack_one_layer(load(False).model)
+    weight = dequantized_weight(nf4.model.model.layers[0].mlp.down_proj).float()
+    state = linear.weight.quant_state
+    garbage = bnb_modules.bnb.functional.dequantize_4bit(linear.weight.data, state).float()
+    assert (garbage.view_as(weight) - weight).norm() / weight.norm() > 1
+
+
+def test_a_packed_weight_is_refused_instead_of_read_wrong(load: Callable[[bool], Backbone]) -> None:
+    model = load(False).model
+    linear = pack_one_layer(model)
+    assert is_packed(linear)
+    with pytest.raises(BackboneError, match="packed.*trainable=True"):
+        dequantized_weight(linear)
+    with pytest.raises(BackboneError, match=r"layers\.0\.mlp\.down_proj"):
+        keep_canonical(model)
+
+
+def test_inference_and_training_loads_answer_alike(gguf: Path, nf4: Backbone) -> None:
+    """On this machine as it is: packed or not, the fast path may differ by bf16 rounding only."""
+    fast = answer(load_backbone(gguf, "nf4", device="cpu").model).float()
+    exact = answer(nf4.model).float()
+    assert torch.cosine_similarity(fast, exact, dim=-1).min() > 0.99
