@@ -43,8 +43,8 @@ class Popularity:
 class ItemKNN:
     """Cosine neighbours of the items in the history, recent ones weighing more.
 
-    similarity(i, j) = users with both / (sqrt(users with i * users with j) + shrink). The defaults are the best
-    of a grid on the validation users of MovieLens `loo` (decay 0.5 to 1, shrink 0 to 200).
+    similarity(i, j) = users with both / (sqrt(users with i * users with j) + shrink). The defaults are the
+    best of a grid on the validation users of MovieLens `loo` (decay 0.5 to 1, shrink 0 to 200).
 
     Args:
         decay: weight of an item one step older.

@@ -36,6 +36,8 @@ def test_ids_and_titles_are_resolved_as_people_write_them(written: str, title: s
 def test_an_id_wins_over_a_title_that_is_a_number() -> None:
     assert CATALOG[CATALOG.index_of("187")].item_id == "187"
     assert CATALOG[CATALOG.index_of("187")].title == "The Godfather: Part II (1974)"
+    bands = Catalog([Item(0, "311", "Blink"), Item(1, "182", "311")])
+    assert bands.index_of("311") == 0
 
 
 def test_every_id_and_every_title_leads_back_to_its_item() -> None:

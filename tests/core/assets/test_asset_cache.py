@@ -129,7 +129,7 @@ def test_change_that_keeps_size_and_time_is_found_by_verify(
     assert big.read_bytes() == contents["big.bin"]  # ... and the way to pay it
 
 
-def test_processes_that_fetch_at_once_download_once(server: Any, cache: Path) -> None:
+def test_fetches_at_once_wait_for_one_another_and_download_once(server: Any, cache: Path) -> None:
     server.delay = lambda: time.sleep(0.3)
     with ThreadPoolExecutor(4) as pool:
         folders = list(pool.map(lambda _: fetch("tiny"), range(4)))
