@@ -95,10 +95,12 @@ def test_folder_that_would_run_its_own_code(folder: Path) -> None:
     assert "cannot be loaded as a causal language model" in sentence(folder, quantization="bf16")
 
 
-def test_nf4_folder_is_not_loaded_as_bf16(nf4: Backbone, tmp_path: Path) -> None:
-    nf4.model.save_pretrained(tmp_path)
-    nf4.tokenizer.save_pretrained(tmp_path)
-    assert "already quantized (nf4) and cannot be loaded as bf16" in sentence(tmp_path, quantization="bf16")
+def test_folder_that_is_quantized_otherwise_than_asked(folder: Path, nf4: Backbone) -> None:
+    nf4.model.config.save_pretrained(folder)
+    assert "already quantized (nf4) and cannot be loaded as bf16" in sentence(folder, quantization="bf16")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "awq"}}))
+    assert "already quantized (awq) and cannot be loaded as nf4" in sentence(folder)
 
 
 def test_unknown_quantization_and_device(gguf: Path) -> None:
@@ -109,7 +111,7 @@ def test_unknown_quantization_and_device(gguf: Path) -> None:
 
 def test_importing_bitsandbytes_says_nothing_about_optional_kernels() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import quant.backbone"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", "import quant.nf4"], capture_output=True, text=True, check=True
     )
     assert done.stdout == ""
     assert "kernels" not in done.stderr

@@ -19,24 +19,18 @@ def test_decoding_gives_the_text_back(bf16: Backbone, text: str) -> None:
 
 
 def test_no_token_is_added_on_its_own(bf16: Backbone) -> None:
-    assert bf16.tokenizer.convert_ids_to_tokens(bf16.tokenizer("Toy Story").input_ids) == [
-        "T",
-        "oy",
-        "ĠStory",
-    ]
+    ids = bf16.tokenizer("Toy Story").input_ids
+    assert bf16.tokenizer.convert_ids_to_tokens(ids) == ["T", "oy", "ĠStory"]
 
 
 def test_special_tokens(bf16: Backbone) -> None:
     tokenizer = bf16.tokenizer
+    (a,), (b,) = tokenizer("a").input_ids, tokenizer("b").input_ids
     named = {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}
     assert (tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id) == (0, 1, 2)
     assert tokenizer.pad_token_id == 2
     for text, token in named.items():
-        assert tokenizer(f"a{text}b").input_ids == [
-            *tokenizer("a").input_ids,
-            token,
-            *tokenizer("b").input_ids,
-        ]
+        assert tokenizer(f"a{text}b").input_ids == [a, token, b]
     assert tokenizer.decode(tokenizer("a<|im_end|>").input_ids, skip_special_tokens=True) == "a"
     assert len(tokenizer) == bf16.model.config.vocab_size
 

@@ -53,7 +53,7 @@ def test_every_value_is_the_dequantized_one_rounded_to_bf16(
 
 def test_first_load_converts_and_quantizes_and_the_second_only_reads(gguf: Path, tmp_path: Path) -> None:
     home = tmp_path / "backbones"
-    leftover = home / f"gguf-{'b179c9523d0e6a0f'}.partial"  # what a killed conversion leaves
+    leftover = home / "gguf-b179c9523d0e6a0f.partial"  # what a killed conversion leaves
     leftover.mkdir(parents=True)
     (leftover / "model.safetensors").write_bytes(b"half of it")
 
@@ -96,9 +96,7 @@ def test_a_folder_gives_back_the_model_that_was_saved_in_it(bf16: Backbone, tmp_
     assert len(again.sha256) == 64
 
 
-def test_backbone_record_tells_the_truth_about_the_model(
-    nf4: Backbone, bf16: Backbone, fp32: Backbone
-) -> None:
+def test_the_record_tells_the_truth_about_the_model(nf4: Backbone, bf16: Backbone, fp32: Backbone) -> None:
     for backbone, dtype in ((nf4, torch.bfloat16), (bf16, torch.bfloat16), (fp32, torch.float32)):
         assert not backbone.model.training
         assert not any(parameter.requires_grad for parameter in backbone.model.parameters())

@@ -65,5 +65,5 @@ def test_a_failed_making_leaves_no_folder(tmp_path: Path, bf16: Backbone) -> Non
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path: Path, bf16: Backbone) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(BackboneError, match="cannot be written.*ILORA_CACHE"):
+    with pytest.raises(BackboneError, match=r"cannot be written.*ILORA_CACHE"):
         keep(tmp_path / "file" / "kept", bf16, [])

@@ -103,11 +103,8 @@ def test_a_plain_linear_has_no_4_bit_weight_to_read(nf4: Backbone) -> None:
 
 def test_storage_for_sharded_training_changes_no_value(nf4: Backbone) -> None:
     weight = dequantized_weight(nf4.model.model.layers[0].mlp.up_proj)
-    words = [
-        bnb.functional.quantize_4bit(
-            weight, quant_type="nf4", compress_statistics=True, quant_storage=storage
-        )
-        for storage in (torch.uint8, torch.bfloat16)
-    ]
-    assert words[1][0].dtype == torch.bfloat16
-    assert torch.equal(words[0][0].view(torch.uint8), words[1][0].view(torch.uint8))
+    asked = {"quant_type": "nf4", "compress_statistics": True}
+    in_bytes, _ = bnb.functional.quantize_4bit(weight, quant_storage=torch.uint8, **asked)
+    in_floats, _ = bnb.functional.quantize_4bit(weight, quant_storage=torch.bfloat16, **asked)
+    assert in_floats.dtype == torch.bfloat16
+    assert torch.equal(in_bytes.flatten(), in_floats.view(torch.uint8).flatten())

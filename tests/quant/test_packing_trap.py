@@ -1,7 +1,7 @@
 """The CPU packing trap (see `quant.nf4`), on every CPU.
 
-CPUs with AVX512-BF16 show it by themselves; on others bitsandbytes is told that the CPU has it, so that the very
-same branch of its layer is taken.
+CPUs with AVX512-BF16 show it by themselves; on others bitsandbytes is told that the CPU has it, so that the
+very same branch of its layer is taken.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def answer(model: nn.Module) -> Tensor:
 
 
 def low_rank_gradients(model: nn.Module) -> list[Tensor | None]:
-    """Gradients of a low-rank addition to the first query projection, 4-bit layers above it, after one step."""
+    """Gradients of a low-rank addition to the first query projection (4-bit layers follow) after one step."""
     linear = model.model.layers[0].self_attn.q_proj
     generator = torch.Generator().manual_seed(0)
     shapes = ((RANK, linear.in_features), (linear.out_features, RANK))
@@ -74,9 +74,7 @@ def test_training_after_an_eval_forward_has_the_same_gradients_as_without_it(
     answer(evaluated)
     for expected, found in zip(low_rank_gradients(untouched), low_rank_gradients(evaluated), strict=True):
         assert expected is not None
-        assert found is not None, (
-            "a 4-bit layer has cut the gradient: its weight was packed by the eval forward"
-        )
+        assert found is not None, "cut by a 4-bit layer whose weight the eval forward had packed"
         assert expected.abs().sum() > 0
         assert torch.equal(expected, found)
 
@@ -112,7 +110,7 @@ def test_a_packed_weight_is_refused_instead_of_read_wrong(load: Callable[[bool],
     model = load(False).model
     linear = pack_one_layer(model)
     assert is_packed(linear)
-    with pytest.raises(BackboneError, match="packed.*trainable=True"):
+    with pytest.raises(BackboneError, match=r"packed.*trainable=True"):
         dequantized_weight(linear)
     with pytest.raises(BackboneError, match=r"layers\.0\.mlp\.down_proj"):
         keep_canonical(model)
