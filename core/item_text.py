@@ -85,7 +85,7 @@ def title_priors(model: RankingModel, wording: Wording, chunk: int = 64, watch: 
         candidates = [list(range(start, min(start + chunk, total)))]
         packed = pack_branches(
             wording.instruction, [[]], wording.question, candidates, wording.titles, True, wording.separator
-        )
-        parts.append(model.title_scores(packed).squeeze(0))
+        ).to(model.device)
+        parts.append(model.title_scores(packed).squeeze(0).cpu())
         watch(candidates[0][-1] + 1, total)
     return torch.cat(parts)

@@ -8,7 +8,7 @@ Shapes: B batch, S packed positions, C candidates. All integers are int64.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -39,6 +39,10 @@ class Packed:
     history_end: Tensor
     prefix_end: Tensor
     branch_end: Tensor
+
+    def to(self, device: torch.device) -> "Packed":
+        """The same rows on another device."""
+        return Packed(**{f.name: v if (v := getattr(self, f.name)) is None else v.to(device) for f in fields(self)})
 
 
 def pack_catalogue(instruction: Sequence[int], histories: Sequence[History]) -> Packed:

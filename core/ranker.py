@@ -80,16 +80,18 @@ class Ranker:
         for start in range(0, len(kept), step):
             rows = slice(start, start + step)
             chosen = None if candidates is None else torch.from_numpy(np.ascontiguousarray(candidates[rows]))
-            parts.append(self._score_rows(kept[rows], chosen, adapter, Mixture(weights=weights[rows]), mode))
+            parts.append(self._score_rows(kept[rows], chosen, adapter, weights[rows], mode).cpu())
         return torch.cat(parts)
 
     def _score_rows(
-        self, histories: list[list[int]], candidates: Tensor | None, adapter: str, mixture: Mixture, mode: Mode
+        self, histories: list[list[int]], candidates: Tensor | None, adapter: str, weights: Tensor, mode: Mode
     ) -> Tensor:
+        device = self.model.device
+        mixture = Mixture(weights=weights.to(device))
         if mode == "catalogue":
-            packed = pack_catalogue(self.wording.instruction, histories)
+            packed = pack_catalogue(self.wording.instruction, histories).to(device)
             scores = self.model.catalogue_scores(packed, adapter, mixture).squeeze(1)  # (B, N)
-            return scores if candidates is None else scores.gather(1, candidates)
+            return scores if candidates is None else scores.gather(1, candidates.to(device))
         assert candidates is not None
         w = self.wording
         packed = pack_branches(
@@ -100,7 +102,7 @@ class Ranker:
             w.titles,
             text_only=mode == "title",
             separator=w.separator,
-        )
+        ).to(device)
         if mode == "branch":
-            return self.model.branch_scores(packed, candidates, adapter, mixture)
-        return self.model.title_scores(packed) - self.title_prior[candidates]
+            return self.model.branch_scores(packed, candidates.to(device), adapter, mixture)
+        return self.model.title_scores(packed).cpu() - self.title_prior[candidates]

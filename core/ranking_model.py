@@ -87,6 +87,11 @@ class RankingModel(nn.Module):
     def adapters(self) -> tuple[str, ...]:
         return tuple(self.spaces)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the backbone lies."""
+        return self._frozen[0].device
+
     def space(self, adapter: str) -> ItemSpace:
         space = self.spaces[adapter]
         assert isinstance(space, ItemSpace)

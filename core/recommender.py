@@ -92,8 +92,9 @@ class Recommender:
 
     @property
     def adapters(self) -> tuple[AdapterName, ...]:
-        """What `adapter=` may be: "base", the untrained language model, then the trained ones."""
-        return ("base", *self.choices)
+        """What `adapter=` may be, from the untrained language model to the most personal."""
+        trained: tuple[AdapterName, ...] = ("lora", "ilora")
+        return ("base", *(name for name in trained if name in self.choices))
 
     @property
     def num_experts(self) -> int:

@@ -50,6 +50,7 @@ def load_bundle(
     device: str | None = None,
     say: Say | None = None,
     progress: Progress | None = None,
+    dataset: Dataset | None = None,
 ) -> Recommender:
     """A folder -> a Recommender that answers.
 
@@ -59,6 +60,7 @@ def load_bundle(
         device: torch device of the backbone; None is the first CUDA device, else the CPU.
         say: told one sentence before each slow step.
         progress: told about downloads.
+        dataset: the bundle's data set, where it is loaded already.
 
     Raises:
         BundleError: missing, damaged, too new, or made for another data set or backbone.
@@ -68,8 +70,9 @@ def load_bundle(
     path = Path(path)
     say("Checking the bundle.")
     info = verify_bundle(path)
-    say(f"Reading {info.dataset.name}.")
-    dataset = load_dataset(info.dataset.name, progress)
+    if dataset is None:
+        say(f"Reading {info.dataset.name}.")
+        dataset = load_dataset(info.dataset.name, progress)
     _same_dataset(path, info, dataset)
     backbone = _load_backbone(path, info.backbone, quantization, device, say, progress)
     say("Attaching the experts.")

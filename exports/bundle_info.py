@@ -89,11 +89,10 @@ class MetricRow(Record):
 class TrainingInfo(Record):
     """How one adapter was trained."""
 
-    recipe: str
-    seed: int
+    recipe: dict[str, Any] = Field(description="every field, resolved: the run can be repeated from it")
     steps: int = Field(ge=0)
-    samples: int = Field(ge=0)
-    minutes: float = Field(ge=0)
+    best_step: int = Field(ge=0, description="the step whose weights were kept, by validation")
+    minutes: float | None = Field(default=None, ge=0)
     machine: str = ""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from core.errors import BundleError
@@ -73,7 +73,7 @@ def save_bundle(
         if len(gates) > 1:
             raise BundleError("A bundle has one router, so only one of its adapters can have experts.")
         export_router(prepared.encoder, gates[0] if gates else None, folder / ROUTER, retrieve)
-        save_file(_projector(prepared, adapters), folder / PROJECTOR)
+        _save_tensors(folder / PROJECTOR, _projector(prepared, adapters))
         (folder / CARD).write_text(render_card(info), encoding="utf-8")
         return _write_info(folder, info)
 
@@ -120,7 +120,12 @@ def _copy_adapter(source: Path, target: Path, base: str) -> None:
         key: value.to(torch.bfloat16) if _is_low_rank(key) else value
         for key, value in load_file(weights_path).items()
     }
-    save_file(tensors, target / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    _save_tensors(target / ADAPTER_WEIGHTS, tensors)
+
+
+def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Not `save_file`: that makes files which only their owner can read, and a server may be somebody else."""
+    path.write_bytes(save(dict(tensors), metadata={"format": "pt"}))
 
 
 def _is_low_rank(key: str) -> bool:

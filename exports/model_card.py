@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from exports.bundle_info import AdapterInfo, BundleInfo, MetricRow
+from exports.bundle_info import AdapterInfo, BundleInfo, MetricRow, TrainingInfo
 
 
 def render_card(info: BundleInfo) -> str:
@@ -113,12 +113,21 @@ def _adapter_line(name: str, adapter: AdapterInfo) -> list[str]:
 def _training(info: BundleInfo) -> str:
     if not info.metrics.training:
         return ""
-    head = ["adapter", "recipe", "seed", "steps", "samples", "minutes", "machine"]
-    lines = [
-        [name, t.recipe, str(t.seed), f"{t.steps:,}", f"{t.samples:,}", f"{t.minutes:.0f}", t.machine]
-        for name, t in info.metrics.training.items()
+    head = ["adapter", "mode", "split", "batch", "seed", "steps", "best step", "minutes", "machine"]
+    lines = [[name, *_training_line(training)] for name, training in info.metrics.training.items()]
+    return "## Training\n\n" + _table(head, lines) + "\n\nEvery field of the recipes is in bundle.json."
+
+
+def _training_line(training: TrainingInfo) -> list[str]:
+    recipe = training.recipe
+    how = [
+        recipe["mode"],
+        recipe["split"],
+        str(recipe["optimizer"]["batch_size"]),
+        str(recipe["run"]["seed"]),
     ]
-    return "## Training\n\n" + _table(head, lines)
+    minutes = "" if training.minutes is None else f"{training.minutes:.0f}"
+    return [*how, f"{training.steps:,}", f"{training.best_step:,}", minutes, training.machine]
 
 
 def _terms(info: BundleInfo) -> str:

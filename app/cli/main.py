@@ -9,10 +9,14 @@ from typing import Annotated
 
 import typer
 
+from app.cli.bundle import bundle
 from app.cli.data import data_app
 from app.cli.doctor import doctor
 from app.cli.edge import exit_code_of
 from app.cli.quiet import quiet_libraries
+from app.cli.recommend import recommend
+from app.cli.serve import serve
+from app.cli.train import train
 
 cli = typer.Typer(
     name="ilora",
@@ -20,19 +24,9 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+for _command in (recommend, serve, train, bundle, doctor):
+    cli.command()(_command)
 cli.add_typer(data_app, name="data")
-cli.command()(doctor)
-
-# TEMPORARY until all sub-command files exist.
-import importlib  # noqa: E402
-import importlib.util  # noqa: E402
-
-for _file, _names in (("recommend", ["recommend"]), ("train", ["train", "train_encoder"]), ("serve", ["serve"])):
-    if importlib.util.find_spec(f"app.cli.{_file}"):
-        _module = importlib.import_module(f"app.cli.{_file}")
-        for _name in _names:
-            if hasattr(_module, _name):
-                cli.command(_name.replace("_", "-"))(getattr(_module, _name))
 
 
 def _print_version(wanted: bool) -> None:
@@ -48,7 +42,7 @@ def _options(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Options of `ilora` itself; a docstring here would be shown as help, were it not given above."""
+    """Options of `ilora` itself; its help text is the one given to Typer above."""
 
 
 def main() -> None:

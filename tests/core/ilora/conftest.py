@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from core.assets import BACKBONE, fetch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import PreTrainedModel
 
+from core.assets import BACKBONE, fetch
 from core.ilora import ILoraLinear
 from quant.backbone import load_backbone
 
@@ -79,7 +79,9 @@ def stock_lora() -> Callable[..., PeftModel]:
     def build(ours: PeftModel, bare: nn.Module, adapter: str = "default") -> PeftModel:
         config = ours.peft_config[adapter]
         targets = sorted(config.target_modules)
-        stock = get_peft_model(bare, LoraConfig(r=config.r, lora_alpha=config.lora_alpha, target_modules=targets))
+        stock = get_peft_model(
+            bare, LoraConfig(r=config.r, lora_alpha=config.lora_alpha, target_modules=targets)
+        )
         theirs = {name: layer for name, layer in stock.named_modules() if isinstance(layer, LoraLayer)}
         mine = {name: layer for name, layer in ours.named_modules() if isinstance(layer, ILoraLinear)}
         assert theirs.keys() == mine.keys()

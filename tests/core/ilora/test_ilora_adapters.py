@@ -88,7 +88,9 @@ def test_save_load_round_trip_is_exact(lm, shallow, copied, stir, embeds, tmp_pa
     ours.save_pretrained(tmp_path, selected_adapters=["ilora"])
     folder = tmp_path / "ilora"
     assert sorted(p.name for p in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
-    assert not any("ilora" in key or "default" in key for key in load_file(folder / "adapter_model.safetensors"))
+    assert not any(
+        "ilora" in key or "default" in key for key in load_file(folder / "adapter_model.safetensors")
+    )
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # PEFT tells of lost weights by warnings only
@@ -114,9 +116,7 @@ def test_saving_twice_writes_the_same_bytes(lm, tmp_path):
 
 
 @pytest.mark.parametrize("low_cpu_mem_usage", [False, True])
-def test_half_precision_bundle_loads_into_float32_masters(
-    lm, lm_bf16, stir, tmp_path, low_cpu_mem_usage
-):
+def test_half_precision_bundle_loads_into_float32_masters(lm, lm_bf16, stir, tmp_path, low_cpu_mem_usage):
     ours = get_peft_model(lm.model, config(), adapter_name="ilora")
     stir(ours, "ilora")
     ours.save_pretrained(tmp_path / "full", selected_adapters=["ilora"])

@@ -3,11 +3,11 @@
 import bitsandbytes as bnb
 import pytest
 import torch
-from core.assets import BACKBONE, fetch
 from peft import get_peft_model
 from torch import nn
 from torch.testing import assert_close
 
+from core.assets import BACKBONE, fetch
 from core.ilora import AdapterError, ILoraConfig
 from quant.backbone import load_backbone
 from quant.nf4 import dequantized_weight, keep_canonical
@@ -62,7 +62,9 @@ def test_a_4bit_backbone_trains_after_it_has_answered(nf4, stir, embeds, mixture
         first = ours.eval()(inputs_embeds=inputs, gate_weights=mixtures, use_cache=False).last_hidden_state
     assert first.dtype == torch.bfloat16
     ours.train()
-    ours(inputs_embeds=inputs, sequence=torch.randn(3, 5)).last_hidden_state.float().square().mean().backward()
+    ours(
+        inputs_embeds=inputs, sequence=torch.randn(3, 5)
+    ).last_hidden_state.float().square().mean().backward()
     for name, parameter in ours.named_parameters():
         if "experts_" in name:
             assert parameter.dtype == torch.float32

@@ -1,0 +1,40 @@
+"""`ilora bundle`: finished runs become a portable, measured bundle."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bundle(
+    ilora: Annotated[Path, typer.Option(help="Finished run folder of iLoRA.")],
+    lora: Annotated[Path, typer.Option(help="Finished run folder of LoRA, same recipe and seed.")],
+    out: Annotated[Path, typer.Option(help="Folder of the bundle; replaced when it is there.")],
+    paper_ilora: Annotated[Path | None, typer.Option(help="iLoRA run on the published split, to be measured.")] = None,
+    paper_lora: Annotated[Path | None, typer.Option(help="LoRA run on the published split, to be measured.")] = None,
+) -> None:
+    """Export encoder and gate to ONNX, pack both adapters, measure on validation and test users, write the card."""
+    from core.errors import RunError
+
+    if (paper_ilora is None) != (paper_lora is None):
+        raise RunError("Give both --paper-ilora and --paper-lora, or neither: one alone cannot be compared.")
+
+    from app.cli.steps_bar import StepsBar
+    from exports.build import build_bundle
+    from quant.devices import devices
+
+    machine = f"{devices().cores} cores, {devices().cpu}"
+    paper = {} if paper_ilora is None or paper_lora is None else {"lora": paper_lora, "ilora": paper_ilora}
+    options = "".join(f" --paper-{name} {folder}" for name, folder in paper.items())
+    command = f"ilora bundle --lora {lora} --ilora {ilora}{options} --out {out}"
+    with StepsBar() as bar:
+        info = build_bundle(
+            out, {"lora": lora, "ilora": ilora}, paper, command, machine, bar.step
+        )
+    size = sum(file.size for file in info.files.values()) / 1e6
+    typer.echo(f"{out}: {len(info.files)} files, {size:.1f} MB, verified.")
+    for row in info.metrics.rows:
+        typer.echo(
+            f"{row.split:6s} {row.method:16s} HR@1 {row.hr1:.3f} [{row.hr1_low:.3f}, {row.hr1_high:.3f}]  "
+            f"NDCG@10 full {row.ndcg10:.4f}  n = {row.n}"
+        )

@@ -1,0 +1,38 @@
+"""`ilora serve`: the page and the HTTP interface."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.download_bar import DownloadBar
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)] = 7860,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder of a trained bundle.", show_default="the one that comes with ilora")
+    ] = None,
+) -> None:
+    """Open the page: recommendations, experts, and the comparison with plain LoRA."""
+    began = time.perf_counter()
+
+    def say(sentence: str) -> None:
+        typer.echo(f"[{time.perf_counter() - began:5.1f} s] {sentence}", err=True)
+
+    from exports.bundle_check import read_info
+    from exports.bundle_info import DEFAULT_BUNDLE
+
+    folder = bundle or DEFAULT_BUNDLE
+    read_info(folder)  # a missing bundle is told at once, before the slow imports
+    say("Starting.")
+    from app.server import serve as run
+    from app.web.service import Service, open_service
+
+    def opened() -> Service:
+        with DownloadBar(folder.name) as bar:
+            return open_service(folder, say, bar)
+
+    run(host, port, opened, say)

@@ -1,0 +1,129 @@
+"""From finished training runs (one per adapter) to one bundle."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from core.assets import ASSETS
+from core.data.dataset import Dataset
+from core.data.registry import load_dataset
+from core.errors import BundleError
+from core.training.prepare import WEIGHTS, load_prepared
+from core.training.recipe import Recipe, load_recipe
+from core.training.run import ADAPTER, RECIPE, SPACE, SUMMARY, open_backbone
+from exports.bundle_check import file_info
+from exports.bundle_info import (
+    Adapter,
+    AdapterInfo,
+    BackboneInfo,
+    BundleInfo,
+    DatasetInfo,
+    Metrics,
+    TrainingInfo,
+)
+from exports.bundle_writer import AdapterParts, save_bundle
+
+
+def bundle_from_runs(
+    path: Path, runs: Mapping[Adapter, Path], created_by: str, retrieve: int = 100, machine: str = ""
+) -> BundleInfo:
+    """Save finished runs as a bundle. What must be measured first (blend, second stage, results) comes later,
+    through `exports.bundle.update_bundle`.
+
+    Args:
+        path: the bundle's folder; its name becomes the bundle's.
+        runs: run folder of each adapter; all must stand on the same encoder and item features.
+        created_by: the command that reproduces the bundle.
+        retrieve: C, how many items the router retrieves.
+        machine: where it was trained, for the model card.
+
+    Raises:
+        BundleError: a run is unfinished, or the runs do not fit together.
+        RecipeError, RunError: a run folder cannot be read.
+    """
+    for folder in runs.values():
+        if not (folder / SUMMARY).is_file():
+            raise BundleError(
+                f"{folder} holds no finished run ({SUMMARY} is missing): train it to its end first."
+            )
+    recipes = {name: load_recipe(str(folder / RECIPE)) for name, folder in runs.items()}
+    summaries = {
+        name: json.loads((folder / SUMMARY).read_text(encoding="utf-8")) for name, folder in runs.items()
+    }
+    if len({file_info(folder / WEIGHTS).sha256 for folder in runs.values()}) > 1:
+        raise BundleError("These runs stand on different encoders: train them from one recipe and one seed.")
+    prepared = load_prepared(next(iter(runs.values())))
+    parts = {name: _parts(folder, name) for name, folder in runs.items()}
+    recipe = next(iter(recipes.values()))
+    dataset = load_dataset(recipe.dataset)
+    info = BundleInfo(
+        name=path.name,
+        created_by=created_by,
+        dataset=DatasetInfo(name=recipe.dataset, sha256=dataset.sha256),
+        backbone=_backbone(recipe),
+        adapters={name: _adapter(recipes[name], parts[name], summaries[name]) for name in runs},
+        mode=recipe.mode,
+        encoder_width=prepared.encoder.shape.width,
+        history_length=recipe.rows.history_length,
+        licences=_licences(recipe, dataset),
+        metrics=Metrics(training={n: _training(recipes[n], summaries[n], machine) for n in runs}),
+    )
+    return save_bundle(path, info, prepared, parts, retrieve)
+
+
+def _parts(folder: Path, name: str) -> AdapterParts:
+    tensors = load_file(folder / SPACE)
+    space, branch = (
+        {key.removeprefix(part): tensor for key, tensor in tensors.items() if key.startswith(part)}
+        for part in ("space.", "branch.")
+    )
+    return AdapterParts(folder / ADAPTER / name, space, branch)
+
+
+def _backbone(recipe: Recipe) -> BackboneInfo:
+    model = recipe.model
+    known = ASSETS.get(model.backbone)
+    version = known.version if known else model.revision
+    if version is None:
+        raise BundleError(f"{model.backbone} has no fixed version: name a commit in model.revision.")
+    backbone = open_backbone(recipe, trainable=False)
+    return BackboneInfo(
+        asset=model.backbone, version=version, sha256=backbone.sha256, quantization=model.quantization
+    )
+
+
+def _adapter(recipe: Recipe, parts: AdapterParts, summary: Mapping[str, Any]) -> AdapterInfo:
+    counts = {key: int(count) for key, count in summary["parameters"].items()}
+    counts["item space"] = sum(tensor.numel() for tensor in parts.space.values())
+    counts["branch head"] = sum(tensor.numel() for tensor in parts.branch.values())
+    return AdapterInfo(
+        rank=recipe.adapter.r,
+        num_experts=recipe.experts,
+        lora_alpha=recipe.adapter.alpha,
+        trainable_parameters=counts,
+    )
+
+
+def _training(recipe: Recipe, summary: Mapping[str, Any], machine: str) -> TrainingInfo:
+    whole = (
+        summary["steps_this_session"] == summary["steps"]
+    )  # a resumed run knows its last session's time only
+    return TrainingInfo(
+        recipe=recipe.model_dump(mode="json"),
+        steps=summary["steps"],
+        best_step=summary["best_step"] or summary["steps"],
+        minutes=summary["seconds_this_session"] / 60 if whole else None,
+        machine=machine,
+    )
+
+
+def _licences(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
+    known = ASSETS.get(recipe.model.backbone)
+    return {
+        "code and adapters": "Apache-2.0",
+        "backbone": known.terms if known else "see its publisher",
+        "data": dataset.terms,
+    }

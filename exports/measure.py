@@ -1,0 +1,164 @@
+"""Measure a bundle as it will be served: ONNX router, stored adapters, the ranker; validation chooses, test reports."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.data.candidates import draw_candidates
+from core.data.dataset import Case, Dataset
+from core.evaluation.asking import ask, blend, full_ranks, route_cases, sampled_ranks
+from core.evaluation.metrics import Ranks, ndcg_at, wilson
+from core.recommender import RETRIEVED, Recommender
+from core.routing import Floats, Indices, Routing
+from exports.bundle_info import Adapter, MetricRow
+
+BLEND_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
+"""Weights of the encoder's log-probabilities that validation users choose among."""
+
+Step = Callable[[str, int, int], None]
+"""Told (what is being measured, cases done, cases in all)."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What validation users decided for one adapter, with the numbers that decided."""
+
+    blend_weight: float
+    second_stage_helps: bool
+    first_ndcg: float  # NDCG@10, full catalogue, validation users, first stage with the blend
+    second_ndcg: float | None  # the same after the second stage re-ranked the best 20; None = its head is untrained
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Rows for the model card, and the choices behind them."""
+
+    rows: tuple[MetricRow, ...]
+    chosen: dict[Adapter, Chosen]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Cases of one part of a split with what every method is asked on."""
+
+    name: str
+    cases: tuple[Case, ...]
+    candidates: tuple[Indices, ...]  # one table per draw
+    routing: Routing
+
+
+def measure(
+    recommender: Recommender,
+    dataset: Dataset,
+    split_name: str,
+    adapters: Sequence[Adapter] = ("lora", "ilora"),
+    draws: int = 1,
+    step: Step = lambda what, done, total: None,
+) -> Measured:
+    """HR@1 among 20 and NDCG@10 on the full catalogue, for popularity, SASRec, each adapter, and the blends.
+
+    Args:
+        draws: candidate draws per user (PROTOCOL: 5 on `paper`, 1 on `loo`); a user's hits are averaged over them.
+    """
+    split = dataset.split(split_name)
+    parts = {
+        name: _Part(
+            name,
+            cases,
+            tuple(draw_candidates(dataset, cases, draw=draw) for draw in range(draws)),
+            route_cases(recommender.router, cases),
+        )
+        for name, cases in (("validation", split.validation), ("test", split.test))
+    }
+    test = parts["test"]
+    popularity = np.broadcast_to(recommender.popularity.astype(np.float32), test.routing.scores.shape)
+    rows = [_row("Popularity", split_name, popularity, test), _row("SASRec", split_name, test.routing.scores, test)]
+    blends: list[MetricRow] = []
+    chosen: dict[Adapter, Chosen] = {}
+    for adapter in adapters:
+        scores = {name: _scores(recommender, part, adapter, step) for name, part in parts.items()}
+        choice = _choose(recommender, parts["validation"], scores["validation"], adapter, step)
+        chosen[adapter] = choice
+        label = {"lora": "LoRA", "ilora": "iLoRA"}[adapter]
+        rows.append(_row(label, split_name, scores["test"], test))
+        mixed = blend(scores["test"], test.routing.scores, choice.blend_weight)
+        note = f"weight of SASRec {choice.blend_weight:g}, chosen on {len(split.validation)} validation users"
+        blends.append(_row(f"{label} + SASRec", split_name, mixed, test, note))
+    return Measured((*rows, *blends), chosen)
+
+
+def _scores(recommender: Recommender, part: _Part, adapter: Adapter, step: Step) -> Floats:
+    what = f"{adapter} on {part.name} users"
+    return ask(
+        recommender.ranker,
+        part.routing,
+        part.cases,
+        adapter,
+        progress=lambda done, total: step(what, done, total),
+    )
+
+
+def _choose(recommender: Recommender, part: _Part, scores: Floats, adapter: Adapter, step: Step) -> Chosen:
+    """The blend weight and the second stage that give validation users the better NDCG@10 on the full catalogue."""
+    by_weight = {
+        weight: ndcg_at(full_ranks(blend(scores, part.routing.scores, weight), part.cases), 10)
+        for weight in BLEND_WEIGHTS
+    }
+    weight = max(by_weight, key=lambda w: (by_weight[w], -w))
+    first = blend(scores, part.routing.scores, weight)
+    if not _head_is_trained(recommender, adapter):
+        return Chosen(weight, False, by_weight[weight], None)
+    second = ndcg_at(_reranked(recommender, part, first, weight, adapter, step), 10)
+    return Chosen(weight, second > by_weight[weight], by_weight[weight], second)
+
+
+def _head_is_trained(recommender: Recommender, adapter: Adapter) -> bool:
+    """An untrained head ends in zeros and cannot change an order."""
+    last = list(recommender.ranker.model.branches[adapter].parameters())[-2]
+    return bool(last.abs().sum() > 0)
+
+
+def _reranked(
+    recommender: Recommender, part: _Part, first: Floats, weight: float, adapter: Adapter, step: Step
+) -> Ranks:
+    """Ranks on the full catalogue when branch mode orders the first stage's best 20 anew, as the recommender does."""
+    masked = first.copy()
+    for row, case in zip(masked, part.cases, strict=True):
+        row[list(case.history)] = -np.inf
+    pool = np.argsort(-masked, axis=1, kind="stable")[:, :RETRIEVED]
+    what = f"{adapter} second stage on {part.name} users"
+    branch = ask(
+        recommender.ranker, part.routing, part.cases, adapter, "branch", pool, progress=lambda d, n: step(what, d, n)
+    )
+    collaborative = np.take_along_axis(part.routing.scores, pool, axis=1)
+    order = blend(branch, collaborative, weight)
+    ranks = full_ranks(first, part.cases)
+    targets = np.array([case.target for case in part.cases])
+    inside = (pool == targets[:, None]).any(1)
+    columns = (pool == targets[:, None]).argmax(1)
+    own = np.take_along_axis(order, columns[:, None], axis=1)
+    ranks[inside] = 1.0 + (order > own).sum(1)[inside]
+    return ranks
+
+
+def _row(method: str, split: str, scores: Floats, part: _Part, note: str = "") -> MetricRow:
+    hits = np.mean([sampled_ranks(scores, part.cases, table) == 1 for table in part.candidates], axis=0)  # [n]
+    n = len(part.cases)
+    low, high = _interval(float(hits.mean()), n)
+    return MetricRow(
+        method=method,
+        split=split,
+        n=n,
+        candidates=part.candidates[0].shape[1],
+        hr1=float(hits.mean()),
+        hr1_low=low,
+        hr1_high=high,
+        ndcg10=ndcg_at(full_ranks(scores, part.cases), 10),
+        note=note,
+    )
+
+
+def _interval(rate: float, n: int) -> tuple[float, float]:
+    """Wilson's interval with n users (not n x draws: draws of one user are not independent)."""
+    return wilson(round(rate * n), n)

@@ -1,0 +1,120 @@
+"""Training rows: causal, reproducible, drawn as the recipe says, and never from held-out items."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from core.data.dataset import Dataset, Split
+from core.encoder import EncoderShape, SASRec, TorchRouter, pad_histories
+from core.gate import Gate
+from core.training.recipe import RowsRecipe
+from core.training.rows import GATE_LENGTH, IGNORED, BranchRows, CatalogueRows, Row
+
+COUNT = 400
+
+
+@pytest.fixture(scope="module")
+def loo(movielens: Dataset) -> Split:
+    return movielens.split("loo")
+
+
+def first_supervised(row: Row) -> int:
+    return next(t for t, target in enumerate(row.targets) if target != IGNORED)
+
+
+def test_gate_reads_only_what_lies_before_the_first_supervised_position() -> None:
+    # Items of a user are all different here, so that a target in the gate's history cannot be a rewatch.
+    split = Split("loo", (tuple(range(80)), tuple(range(100, 109))), (0, 1), (), ())
+    rows = CatalogueRows(split, RowsRecipe(), COUNT, seed=1)
+    lengths = Counter()
+    for index in range(COUNT):
+        row = rows[index]
+        sequence = split.train[0] if row.history[0] < 100 else split.train[1]
+        supervised = [t for t in row.targets if t != IGNORED]
+        position = sequence.index(supervised[0])
+        assert row.seen_by_gate == sequence[position - len(row.seen_by_gate) : position]
+        assert not set(row.seen_by_gate) & set(supervised)
+        lengths[len(row.seen_by_gate)] += 1
+    assert max(lengths) == GATE_LENGTH and lengths[0] > 0  # long histories and none at all, as when serving
+
+
+def test_targets_cannot_move_the_gate_and_a_planted_leak_would(loo: Split) -> None:
+    torch.manual_seed(1)
+    encoder = SASRec(EncoderShape(1682)).eval()
+    with torch.no_grad():
+        encoder.items.weight[:-1] *= 30
+    gate = Gate(64, 4)
+    rows = CatalogueRows(loo, RowsRecipe(), COUNT, seed=1)
+
+    def weights(history: tuple[int, ...]) -> torch.Tensor:
+        with torch.inference_mode():
+            return gate(encoder.last_state(pad_histories([history], 1682, GATE_LENGTH)))
+
+    leaks = 0
+    for index in range(20):
+        row = rows[index]
+        start = first_supervised(row)
+        other_targets = Row(row.history, row.seen_by_gate, (*row.targets[:start], *[5] * (len(row.targets) - start)))
+        assert torch.equal(weights(row.seen_by_gate), weights(other_targets.seen_by_gate))
+        leaky = (*row.seen_by_gate, row.targets[start])
+        leaks += not torch.allclose(weights(row.seen_by_gate), weights(leaky), atol=1e-4)
+    assert leaks == 20  # had the gate seen one target more, this test would have noticed
+
+
+def test_targets_follow_the_history_one_by_one(loo: Split) -> None:
+    rows = CatalogueRows(loo, RowsRecipe(), COUNT, seed=2)
+    for index in range(100):
+        row = rows[index]
+        assert len(row.targets) == len(row.history) + 1 <= 21
+        for t in range(first_supervised(row), len(row.history)):
+            assert row.targets[t] == row.history[t]  # what follows t items is item t
+
+
+def test_rows_depend_on_seed_and_index_only(loo: Split) -> None:
+    a, b = (CatalogueRows(loo, RowsRecipe(), COUNT, seed=7) for _ in range(2))
+    assert [a[i] for i in (3, 1, 2)] == [b[i] for i in (3, 1, 2)]
+    assert [a[i] for i in range(20)] != [CatalogueRows(loo, RowsRecipe(), COUNT, seed=8)[i] for i in range(20)]
+
+
+def test_no_held_out_item_is_ever_a_target(movielens: Dataset, loo: Split) -> None:
+    sequences = set(loo.train)
+    rows = CatalogueRows(loo, RowsRecipe(), COUNT, seed=3)
+    for index in range(100):
+        row = rows[index]
+        window = (*row.history, row.targets[-1])
+        assert any(window == s[i : i + len(window)] for s in sequences for i in range(len(s) - len(window) + 1))
+
+
+@pytest.mark.parametrize(
+    ("draw", "share"), [("every_position", 0.90), ("user_sqrt", 0.75), ("user_uniform", 0.50), ("late_positions", 0.50)]
+)
+def test_users_are_drawn_as_the_recipe_says(draw: str, share: float) -> None:
+    heavy, light = tuple(range(900)), tuple(range(1000, 1100))  # 900 and 100 interactions
+    split = Split("loo", (heavy, light), (0, 1), (), ())
+    rows = CatalogueRows(split, RowsRecipe(draw=draw), 4000, seed=1)
+    got = np.mean([rows[i].history[0] < 1000 for i in range(4000)])
+    assert got == pytest.approx(share, abs=0.03)
+
+
+def test_late_positions_end_in_the_last_ones(loo: Split) -> None:
+    split = Split("loo", (tuple(range(300)),), (0,), (), ())
+    rows = CatalogueRows(split, RowsRecipe(draw="late_positions", late=8), COUNT, seed=1)
+    ends = {rows[i].targets[-1] for i in range(COUNT)}
+    assert ends == set(range(292, 300))
+
+
+def test_branch_negatives_are_distinct_unseen_and_partly_retrieved(loo: Split) -> None:
+    router = TorchRouter(SASRec(EncoderShape(1682)), None)
+    recipe = RowsRecipe(candidates=20, retrieved_share=0.5)
+    rows = BranchRows(loo, recipe, COUNT, 1, 1682, lambda h: router.route(h).retrieved)
+    for index in range(30):
+        row = rows[index]
+        target, *negatives = row.candidates
+        assert len({*row.candidates}) == 20
+        owner = next(s for s in loo.train if any(s[i : i + len(row.history)] == row.history for i in range(len(s))))
+        assert target in owner and not set(negatives) & set(owner)
+        retrieved = set(router.route([row.seen_by_gate]).retrieved[0].tolist())
+        assert len(retrieved & set(negatives)) >= 9
+        assert target not in row.seen_by_gate or owner.count(target) > 1
