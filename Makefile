@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench format install install-dev data chromium port
+.PHONY: help demo test lint bench format bundle install install-dev data chromium port
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -42,6 +42,16 @@ format: install-dev ## Put style in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+# Same recipe and seed for both methods, on both splits; a run that was stopped goes on where it was.
+bundle: install data ## Train and measure the demo's bundle anew (hours on 2 cores)
+	@for split in loo paper; do for method in lora ilora; do \
+		run=runs/demo-$$split-$$method; \
+		resume=$$(test ! -f $$run/recipe.yaml || echo --resume); \
+		$(BIN)/ilora train --recipe demo-cpu --set split=$$split --method $$method --out $$run $$resume; \
+	done; done
+	@$(BIN)/ilora bundle --lora runs/demo-loo-lora --ilora runs/demo-loo-ilora \
+		--paper-lora runs/demo-paper-lora --paper-ilora runs/demo-paper-ilora --out exports/bundles/movielens
+
 install: $(INSTALLED) ## Create .venv with the product
 install-dev: $(INSTALLED_DEV) ## The same, with what tests and linters need
 
@@ -62,7 +72,7 @@ $(INSTALLED): .ci/venv
 	@.ci/venv
 	@$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(shell grep '^torch==' requirements.txt)"
 	@$(BIN)/python -m pip install -r requirements.txt
-	@$(BIN)/python -m pip install --no-deps -e .
+	@$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED)

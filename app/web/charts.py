@@ -55,10 +55,9 @@ def expert_bars(gate: Sequence[float], portraits: Sequence[Portrait]) -> str:
     rows = []
     for portrait, weight in zip(portraits, gate, strict=True):
         words = escape(portrait.words) or "no single taste"
-        # "before 1970" and "1980s" are said as they are; genres too.
         hint = (
             f"Gate weight of expert {expert_letter(portrait.expert)} (softmax over {len(portraits)} experts). "
-            f"In words: what the {portrait.group} held-out people who lean on it most watch more than the others"
+            f"In words: what the {portrait.group} people who lean on it most watch more than the others"
             f"{_lifts(portrait)}. It is the largest weight of {portrait.leads} people; its mean is "
             f"{percent(portrait.share)}."
         )

@@ -6,7 +6,7 @@ import gradio as gr
 
 from app.web.charts import ADAPTER_NAMES, compared_list, letter, mixture_style, percent
 from app.web.measured import evaluation
-from app.web.recommend import Shared, changed, visitor_chips, whose
+from app.web.recommend import AT_ONCE, Shared, changed, visitor_chips, whose
 from app.web.sentences import largest_move, what_came_next
 from app.web.service import Service
 from app.web.theme import script
@@ -91,7 +91,7 @@ def build(service: Service, shared: Shared, first: Visit, first_comparison: str)
     chips = gr.HTML(visitor_chips(service, first), js_on_load=script("acts.js"), elem_id="compare-visitors")
     line = gr.HTML(history_line(service, first), elem_id="compare-history")
     board = gr.HTML(first_comparison, js_on_load=script("twins.js"), elem_id="comparison", min_height=560)
-    gr.HTML(f"<h2>Over all held-out people</h2>{evaluation(service.info.metrics.rows)}", elem_id="evaluation")
+    gr.HTML(f"<h2>Measured over everybody</h2>{evaluation(service.info.metrics.rows)}", elem_id="evaluation")
     shown = gr.State(first)
 
     def on_visitor(visit: Visit, event: gr.EventData) -> Visit:
@@ -105,10 +105,8 @@ def build(service: Service, shared: Shared, first: Visit, first_comparison: str)
             return gr.skip(), gr.skip()
         return comparison(service, visit), visit
 
-    chips.act(on_visitor, shared.visit, shared.visit, queue=False, show_progress="hidden", api_visibility="private")
-    shared.visit.change(
-        follow, shared.visit, [chips, line], queue=False, show_progress="hidden", api_visibility="private"
-    )
+    chips.act(on_visitor, shared.visit, shared.visit, **AT_ONCE)
+    shared.visit.change(follow, shared.visit, [chips, line], **AT_ONCE)
     gr.on(
         [shared.visit.change, shared.tab.change],
         refresh,

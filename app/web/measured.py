@@ -8,8 +8,9 @@ from exports.bundle_info import MetricRow
 
 SPLITS = {
     "loo": "Every person’s last title held out",
-    "paper": "The published split: people the model never saw",
+    "paper": "The published split, with people the model never saw",
 }
+NAMES = {"ilora": "iLoRA", "lora": "LoRA", "base": "Base", "popularity": "Popularity", "sasrec": "SASRec"}
 
 
 def evaluation(rows: Sequence[MetricRow]) -> str:
@@ -72,7 +73,7 @@ def _line(row: MetricRow, most: float, with_ndcg: bool) -> str:
     ndcg = f'<td class="number">{"" if row.ndcg10 is None else f"{row.ndcg10:.3f}"}</td>' if with_ndcg else ""
     note = f' title="{escape(row.note)}"' if row.note else ""
     return (
-        f'<tr{note}><th scope="row">{escape(row.method)}</th>'
+        f'<tr{note}><th scope="row">{escape(NAMES.get(row.method.casefold(), row.method))}</th>'
         f'<td class="wide">{picture}<b class="number">{percent(row.hr1)}</b></td>'
         f'<td class="number">{100 * row.hr1_low:.1f} to {100 * row.hr1_high:.1f} %</td>'
         f'<td class="number">{row.n:,}</td>{ndcg}</tr>'

@@ -3,7 +3,7 @@
 import gradio as gr
 
 from app.web import compare, recommend
-from app.web.recommend import Shared
+from app.web.recommend import AT_ONCE, Shared
 from app.web.service import Service
 from app.web.theme import script
 from app.web.visit import Visit
@@ -21,8 +21,8 @@ def build_page(service: Service) -> gr.Blocks:
     if service.visitors:
         case = service.visitors[0].case
         first = Visit(service.cases[case].history, case)
-    first_result = recommend.result(service, first)
     first_comparison = compare.comparison(service, first)
+    first_result = recommend.result(service, first)  # second: its times are then those of a warm model
     with gr.Blocks(title=NAME, analytics_enabled=False, fill_width=False, delete_cache=(3600, 3600)) as page:
         shared = Shared(visit=gr.State(first, time_to_live=FORGET_AFTER), tab=gr.State("recommend"))
         gr.HTML(_head(service), js_on_load=script("mode.js"), elem_id="head")
@@ -32,14 +32,7 @@ def build_page(service: Service) -> gr.Blocks:
             with gr.Tab("Compare", id="compare") as comparing:
                 compare.build(service, shared, first, first_comparison)
         for tab, name in ((recommending, "recommend"), (comparing, "compare")):
-            tab.select(
-                lambda opened=name: opened,
-                None,
-                shared.tab,
-                queue=False,
-                show_progress="hidden",
-                api_visibility="private",
-            )
+            tab.select(lambda opened=name: opened, None, shared.tab, **AT_ONCE)
     page.queue(max_size=WAITING, default_concurrency_limit=1)
     return page
 

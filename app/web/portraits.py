@@ -1,4 +1,4 @@
-"""Who leans on which expert, in words computed from held-out people; and example visitors, named the same way."""
+"""Who leans on which expert, in words computed from real histories; and example visitors, named the same way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MIN_T, MIN_LIFT = 3.0, 1.15
 enough to notice."""
 TELLING_SHARE = 1 / 3
 """An example person is named by traits that at least this part of the history has."""
-_ERAS = ((1970, "before 1970"), (1980, "1970s"), (1990, "1980s"))
+_ERAS = ((1970, "pre-1970 titles"), (1980, "1970s titles"), (1990, "1980s titles"))
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Trait:
     """Something a group of people watches more of than everybody else.
 
     Attributes:
-        name: a genre, or an era such as "1980s".
+        name: a genre, or an era such as "1980s titles".
         lift: mean share among the group divided by the mean share among the others.
     """
 

@@ -16,6 +16,8 @@ from core.recommendation import Recommendation
 from quant.errors import IloraError
 
 TOP = 10
+# Through the queue, because only there does a changed state tell its followers; but past those who wait for the model.
+AT_ONCE = {"concurrency_limit": 8, "show_progress": "hidden", "api_visibility": "private"}
 SEARCH_BOX = """
 <label class="caption" for="search-box">Add a title</label>
 <div class="search">
@@ -97,18 +99,18 @@ def unknown_title(service: Service, miss: UnknownItem) -> str:
 
 
 def visitor_chips(service: Service, visit: Visit) -> str:
-    """Held-out people to start from, as buttons."""
+    """Real people to start from, as buttons."""
     chips = []
     for number, visitor in enumerate(service.visitors):
         pressed = "true" if visit.case == visitor.case else "false"
-        hint = f"Held-out person {visitor.user}: the last {len(service.cases[visitor.case].history)} titles"
+        hint = f"Person {visitor.user}: the last {len(service.cases[visitor.case].history)} titles"
         chips.append(
             f'<button type="button" class="act chip" data-act="visitor" data-value="{number}" '
             f'data-key="visitor-{number}" aria-pressed="{pressed}" title="{escape(hint)}">{escape(visitor.words)}'
             "</button>"
         )
     return (
-        '<p class="caption">Real people the model never trained on, by what they watch</p>'
+        '<p class="caption">Start from a real person <small>whose next title was kept from the model</small></p>'
         f'<div class="chips">{"".join(chips)}</div>'
     )
 
@@ -213,6 +215,12 @@ def build(service: Service, shared: Shared, first: Visit, first_result: str) -> 
                 elem_id="search",
             )
             history = gr.HTML(history_list(service, first), js_on_load=acts, elem_id="history")
+            rerank = gr.Checkbox(
+                label="Read the best 20 titles once more before ranking them (slower)",
+                visible=service.can_rerank,
+                container=False,
+                elem_id="rerank",
+            )
             with gr.Accordion("Paste a list of titles", open=False, elem_id="paste"):
                 text = gr.Textbox(
                     show_label=False, container=False, lines=4, max_lines=8, placeholder="One title per line",
@@ -220,12 +228,6 @@ def build(service: Service, shared: Shared, first: Visit, first_result: str) -> 
                 )  # fmt: skip
                 paste = gr.Button("Add these titles", size="sm")
         with gr.Column(scale=3, min_width=320):
-            rerank = gr.Checkbox(
-                label="Read the titles of the best 20 once more before ranking them",
-                visible=service.can_rerank,
-                container=False,
-                elem_id="rerank",
-            )
             board = gr.HTML(first_result, js_on_load=acts, elem_id="result", min_height=560)
     shown = gr.State((first, False))
 
@@ -244,12 +246,8 @@ def build(service: Service, shared: Shared, first: Visit, first_result: str) -> 
 
     changes = [shared.visit, history, visitors]
     for source in (visitors, search, history, board):
-        source.act(
-            on_act, shared.visit, changes, queue=False, show_progress="hidden", api_visibility="private"
-        )
-    paste.click(
-        on_paste, [shared.visit, text], [*changes, text], queue=False, show_progress="hidden", api_visibility="private"
-    )
+        source.act(on_act, shared.visit, changes, **AT_ONCE)
+    paste.click(on_paste, [shared.visit, text], [*changes, text], **AT_ONCE)
     gr.on(
         [shared.visit.change, rerank.change, shared.tab.change],
         refresh,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from app.web.charts import ADAPTER_NAMES, percent
-from app.web.portraits import Portrait
+from app.web.portraits import Portrait, join_words
 from app.web.theme import expert_letter
 from core.recommendation import AdapterName, RankedItem, Recommendation
 
@@ -33,13 +33,14 @@ def leaning(done: Recommendation, portraits: Sequence[Portrait], whose: str) -> 
 
 def what_came_next(title: str, ranks: dict[AdapterName, int], among: int) -> str:
     """Where each adapter puts the title that a held-out person really watched next."""
-    ordered = [(ADAPTER_NAMES[name], ranks[name]) for name in ("ilora", "lora", "base") if name in ranks]
-    places = ", ".join(f"{name} at {rank}" for name, rank in ordered)
-    return f"Next, this person really watched {escape(title)} ★. Of {among} titles {_bold(places)}."
+    order: tuple[AdapterName, ...] = ("ilora", "lora", "base")
+    places = [f"{ADAPTER_NAMES[name]} ranks it {_ordinal(ranks[name])}" for name in order if name in ranks]
+    return f"Next, this person really watched ★ {escape(title)}. Of {among} titles, {join_words(places)}."
 
 
-def _bold(places: str) -> str:
-    return f"<b>{places}</b>"
+def _ordinal(rank: int) -> str:
+    ending = "th" if 10 <= rank % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
+    return f"{rank}{ending}"
 
 
 def largest_move(lists: dict[AdapterName, Sequence[RankedItem]]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from app.metrics import Meter
 from app.web.portraits import Portrait, choose_visitors, portraits, trait_shares
 from app.web.turnstile import Turnstile
+from core.assets import Progress
 from core.catalog import Catalog, Item
 from core.data.candidates import draw_candidates
 from core.data.dataset import Case, Dataset
@@ -29,7 +30,7 @@ LINE = 16
 
 @dataclass(frozen=True)
 class Visitor:
-    """A held-out person to start from.
+    """A real person to start from; what came next in that history was held out.
 
     Attributes:
         case: position in `Service.cases`.
@@ -63,7 +64,7 @@ class Service:
 
     Args:
         recommender: answers one at a time.
-        dataset: gives the held-out people, who train nothing and are only shown and described.
+        dataset: gives the people whose last title was held out; they are only shown and described.
         info: of the bundle, for the measured numbers.
         say: told one sentence before each slow step.
     """
@@ -78,7 +79,7 @@ class Service:
         self.cases: tuple[Case, ...] = tuple(
             Case(case.user, case.history[-HISTORY:], case.target) for case in dataset.split(SPLIT).test
         )
-        say(f"Describing the experts by {len(self.cases)} held-out people.")
+        say(f"Describing the experts by {len(self.cases)} people’s histories.")
         histories = [case.history for case in self.cases]
         names, shares = trait_shares(self.catalog, histories)
         gates = recommender.router.route(histories).gate
@@ -158,8 +159,8 @@ def _without_number(line: str) -> str:
     return rest.strip() if head[:-1].isdigit() and head[-1:] in ".)" and rest.strip() else line
 
 
-def open_service(path: Path, say: Callable[[str], None]) -> Service:
+def open_service(path: Path, say: Callable[[str], None], progress: Progress | None = None) -> Service:
     """A bundle folder -> a service that answers. Raises BundleError and AssetError as `load_bundle` does."""
-    recommender = load_bundle(path, say=say)
+    recommender = load_bundle(path, say=say, progress=progress)
     info = read_info(path)
     return Service(recommender, load_dataset(info.dataset.name), info, say)

@@ -9,9 +9,9 @@ from typer.main import get_command
 
 from app.cli.main import cli
 
-# In backticks, or the whole text of a constant: elsewhere "make" is a verb.
+# In backticks (or, for make, at the start of a constant): elsewhere the words mean something else.
 MAKE = re.compile(r"(?:`|^)make ([a-z-]+)")
-ILORA = re.compile(r"(?:`|^)ilora ([a-z-]+)(?: ([a-z-]+))?")
+ILORA = re.compile(r"`ilora ([a-z-]+)(?: ([a-z-]+))?")
 
 
 def _texts(repository: Path, sources: dict[Path, ast.Module]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""A small real language model, and the two things every test of experts needs: stirred weights and a stock LoRA."""
+"""A small real language model, and what every test of experts needs: stirred weights, a stock LoRA."""
 
 import copy
 from collections.abc import Callable
