@@ -1,4 +1,4 @@
-"""Put a ranking model together: frozen backbone, adapters on its decoder, an item space and a head per adapter."""
+"""Put a ranking model together: frozen backbone, adapters on its decoder, item space and head of each."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,17 +55,16 @@ def stored_model(
     branches: Mapping[str, BranchHead],
 ) -> RankingModel:
     """Adapters read from PEFT folders (name -> folder), with their item spaces and heads already loaded."""
-    decoder: nn.Module = backbone.model.get_decoder()
-    configs = {}
+    decoder: PeftModel | None = None
     for name, folder in folders.items():
-        if isinstance(decoder, PeftModel):
-            decoder.load_adapter(folder, adapter_name=name, is_trainable=False)
+        if decoder is None:
+            bare = backbone.model.get_decoder()
+            decoder = PeftModel.from_pretrained(bare, folder, adapter_name=name, is_trainable=False)
         else:
-            decoder = PeftModel.from_pretrained(decoder, folder, adapter_name=name, is_trainable=False)
-        config = decoder.peft_config[name]
-        assert isinstance(config, ILoraConfig)
-        configs[name] = config
-    return _model(backbone, decoder, spaces, branches, _gated(configs)).eval()
+            decoder.load_adapter(folder, adapter_name=name, is_trainable=False)
+    if decoder is None:
+        return bare_model(backbone)
+    return _model(backbone, decoder, spaces, branches, _gated(decoder.peft_config)).eval()
 
 
 def _gated(configs: Mapping[str, ILoraConfig]) -> frozenset[str]:

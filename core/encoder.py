@@ -1,7 +1,7 @@
 """SASRec: a small causal transformer over item ids (Kang & McAuley 2018, arXiv 1808.09781).
 
-It is the router's eye: its state after a person's last item feeds the gate (iLoRA, arXiv 2408.10159, section 3.2)
-and retrieves candidates. Written by hand so that it exports to ONNX and can be read in a minute.
+It is the router's eye: its state after a person's last item feeds the gate (iLoRA, arXiv 2408.10159, section
+3.2) and retrieves candidates. Written by hand so that it exports to ONNX and can be read in a minute.
 
 Shapes: B batch, L history length, D width, N catalogue items. Item index N is padding, on the right.
 """
@@ -63,7 +63,9 @@ class Block(nn.Module):
         self.norm_attention = nn.LayerNorm(width)
         self.attention = SelfAttention(width, heads, dropout)
         self.norm_feed = nn.LayerNorm(width)
-        self.feed = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
+        self.feed = nn.Sequential(
+            nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width)
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, future: Tensor) -> Tensor:
@@ -104,7 +106,8 @@ class SASRec(nn.Module):
     def forward(self, history: Tensor) -> Tensor:
         """history [B, L] int64, padded on the right with N -> states [B, L+1, D]; state t follows t items.
 
-        No padding mask is needed: attention is causal and the padding comes last, so no real position sees it.
+        No padding mask is needed: attention is causal and the padding comes last, so no real position sees
+        it.
         """
         b, length = history.shape
         tokens = self.items(history) * self.shape.width**0.5  # (B, L, D)
@@ -138,7 +141,8 @@ class TorchRouter:
     """The torch twin of the ONNX router: used in training and in parity tests, never on the request path.
 
     Args:
-        encoder: a trained SASRec; used in eval mode (dropout in the gate is one of the published code's defects).
+        encoder: a trained SASRec; used in eval mode (dropout in the gate is one of the published code's
+            defects).
         gate: the trained gate, or None for adapters without experts (K = 1).
         retrieve: C, how many candidates to retrieve (at most N).
     """

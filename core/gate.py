@@ -1,4 +1,4 @@
-"""The gate: from a person's sequence vector to a mixture of experts (iLoRA, arXiv 2408.10159, section 3.2)."""
+"""The gate: a person's sequence vector becomes a mixture of experts (iLoRA, arXiv 2408.10159, sec. 3.2)."""
 
 from torch import Tensor, nn
 
@@ -18,7 +18,12 @@ class Gate(nn.Module):
     """
 
     def __init__(
-        self, width: int, num_experts: int, layers: int = 1, hidden: int | None = None, temperature: float = 1.0
+        self,
+        width: int,
+        num_experts: int,
+        layers: int = 1,
+        hidden: int | None = None,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.num_experts, self.layers, self.temperature = num_experts, layers, temperature

@@ -1,8 +1,9 @@
 """Where items live for the language model: one token going in, one vector to be scored against coming out.
 
-Catalogue mode (one item = one token) after the hybrid prompt of LLaRA (arXiv 2312.02445, section 3.2): an item's
-token is its projected collaborative vector plus its projected text vector. The user vector, projected from the
-backbone's last state, is scored against (collaborative + text) vectors of the whole catalogue.
+Catalogue mode (one item = one token) after the hybrid prompt of LLaRA (arXiv 2312.02445, section 3.2): an
+item's
+token is its projected collaborative vector plus its projected text vector. The user vector, projected from
+the backbone's last state, is scored against (collaborative + text) vectors of the whole catalogue.
 
 Shapes: B batch, N items, D encoder width, H backbone width, P text components.
 """
@@ -36,7 +37,8 @@ class ItemSpace(nn.Module):
         hidden: H, the backbone's width.
         embedding_norm: typical L2 norm of the backbone's input embeddings; item tokens start at that length.
         dropout: on tokens and on the user vector.
-        item_dropout: chance that an item's collaborative part is dropped whole in training, in and out alike, so
+        item_dropout: chance that an item's collaborative part is dropped whole in training, in and out
+            alike, so
             that text alone must do (new items) and the encoder's memory of its training rows is trusted less.
     """
 
@@ -79,7 +81,9 @@ class ItemSpace(nn.Module):
 
     def token_table(self) -> Tensor:
         """Tokens of the whole catalogue, [N, H] float32, each of about the backbone's embedding length."""
-        token = self.token_collaborative(self.collaborative * self._keep()) + self.token_text(self.text)  # (N, H)
+        token = self.token_collaborative(self.collaborative * self._keep()) + self.token_text(
+            self.text
+        )  # (N, H)
         unit = token / token.norm(dim=-1, keepdim=True).clamp_min(1e-6)
         table: Tensor = self.dropout(unit * self.token_scale)
         return table

@@ -1,4 +1,5 @@
-"""What the frozen language model itself knows of each item: one vector per item, read once, before any training.
+"""What the frozen language model itself knows of each item: one vector per item, read once, before any
+training.
 
 Shapes: N items, H backbone width, P text components.
 """
@@ -26,7 +27,8 @@ def _ignore(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class TextSpace:
-    """Whitened principal components of the readings, fitted on one catalogue; places new items in the same space.
+    """Whitened principal components of the readings, fitted on one catalogue; places new items in the same
+    space.
 
     Attributes:
         mean: [H] float32.
@@ -68,7 +70,9 @@ def read_items(
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         longest = max(len(texts[i]) for i in rows)
-        words = torch.tensor([[*texts[i], *[0] * (longest - len(texts[i]))] for i in rows], device=backbone.device)
+        words = torch.tensor(
+            [[*texts[i], *[0] * (longest - len(texts[i]))] for i in rows], device=backbone.device
+        )
         real = torch.tensor([[1.0] * len(texts[i]) + [0.0] * (longest - len(texts[i])) for i in rows])
         hidden = decoder(input_ids=words, use_cache=False).last_hidden_state.float().cpu()  # (B, S, H)
         readings[rows] = (hidden * real.unsqueeze(-1)).sum(1) / real.sum(1, keepdim=True)
@@ -78,7 +82,7 @@ def read_items(
 
 @torch.inference_mode()
 def title_priors(model: RankingModel, wording: Wording, chunk: int = 64, watch: Watch = _ignore) -> Tensor:
-    """Log-likelihood of each title after no history, [N] float32 nats: what pointwise mutual information subtracts."""
+    """Log-likelihood of each title after no history, [N] float32 nats (what mutual information subtracts)."""
     total = len(wording.titles)
     parts = []
     for start in range(0, total, chunk):

@@ -1,14 +1,14 @@
 """Histories and candidates into one packed batch of positions, for the three ways of asking the backbone.
 
 Every row is packed densely and padded on the right. Attention is causal, so padding is seen by nobody; where
-candidates are branches (they share the history but must not see each other) a 4-D mask says so. A position holds
-either a word (token id) or an item (catalogue index): two tables, one sequence.
+candidates are branches (they share the history but must not see each other) a 4-D mask says so. A position
+holds either a word (token id) or an item (catalogue index): two tables, one sequence.
 
 Shapes: B batch, S packed positions, C candidates. All integers are int64.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -42,7 +42,15 @@ class Packed:
 
     def to(self, device: torch.device) -> "Packed":
         """The same rows on another device."""
-        return Packed(**{f.name: v if (v := getattr(self, f.name)) is None else v.to(device) for f in fields(self)})
+        return Packed(
+            words=self.words.to(device),
+            items=self.items.to(device),
+            positions=self.positions.to(device),
+            mask=None if self.mask is None else self.mask.to(device),
+            history_end=self.history_end.to(device),
+            prefix_end=self.prefix_end.to(device),
+            branch_end=self.branch_end.to(device),
+        )
 
 
 def pack_catalogue(instruction: Sequence[int], histories: Sequence[History]) -> Packed:
@@ -70,8 +78,8 @@ def pack_branches(
         histories: B histories of catalogue indices, oldest first.
         candidates: B lists of C catalogue indices.
         titles: token ids of every catalogue item's title.
-        text_only: histories and candidates as titles alone, without item tokens: what an untrained backbone can
-            read (title likelihood).
+        text_only: histories and candidates as titles alone, without item tokens: what an untrained backbone
+            can read (title likelihood).
         separator: token ids after each title of a text history.
     """
     rows = [_Row(instruction) for _ in histories]

@@ -23,14 +23,16 @@ def plain(text: str) -> str:
 
 
 def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
-    """Token ids of one line of plain text; special-token strings inside it are spelled out, never recognised."""
+    """Token ids of one line of text; special-token strings inside it are spelled out, never recognised."""
     ids = tokenizer(plain(text), add_special_tokens=False, split_special_tokens=True)["input_ids"]
     return _without_special(tokenizer, ids)
 
 
 def title_ids(tokenizer: PreTrainedTokenizerBase, title: str) -> tuple[int, ...]:
     """A title as it stands in a prompt: a leading space, at most MAX_TITLE_TOKENS tokens, never empty."""
-    ids = tokenizer(f" {plain(title) or 'untitled'}", add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    ids = tokenizer(f" {plain(title) or 'untitled'}", add_special_tokens=False, split_special_tokens=True)[
+        "input_ids"
+    ]
     return _without_special(tokenizer, ids)[:MAX_TITLE_TOKENS]
 
 

@@ -27,8 +27,8 @@ class Ranker:
         model: backbone, adapters, item spaces and heads.
         wording: token ids of the instruction and of every title.
         history_length: L, the last items of a history that are read (at most 50).
-        title_prior: [N] float32, each title's log-likelihood after no history; subtracted in title mode, so that a
-            title is not preferred for being a common phrase (pointwise mutual information).
+        title_prior: [N] float32, each title's log-likelihood after no history; subtracted in title mode, so
+            that a title is not preferred for being a common phrase (pointwise mutual information).
         batch_size: rows per forward pass in catalogue mode; branch and title modes use a quarter of it.
     """
 
@@ -69,11 +69,15 @@ class Ranker:
             DataError: mode, adapter and candidates do not fit together.
         """
         if (mode == "title") != (adapter == BASE):
-            raise DataError(f'adapter "{adapter}" cannot rank in {mode} mode: "base" ranks by title, the others do not')
+            raise DataError(
+                f'adapter "{adapter}" cannot rank in {mode} mode: "base" ranks by title, the others do not'
+            )
         if mode != "catalogue" and candidates is None:
             raise DataError(f"{mode} mode needs candidates: [B, C] catalogue indices")
         self.model.eval()
-        weights = torch.from_numpy(np.ascontiguousarray(routing.gate if gate is None else gate, dtype=np.float32))
+        weights = torch.from_numpy(
+            np.ascontiguousarray(routing.gate if gate is None else gate, dtype=np.float32)
+        )
         kept = [list(h[-self.history_length :]) for h in histories]
         step = self.batch_size if mode == "catalogue" else max(1, self.batch_size // 4)
         parts = []

@@ -1,6 +1,7 @@
 """The backbone with its adapters, item spaces and heads: one module that training and serving share.
 
-Three ways to ask it, all one forward pass: `catalogue_scores`, `branch_scores` and `title_scores` (DESIGN: the ranker).
+Three ways to ask it, all one forward pass: `catalogue_scores`, `branch_scores` and `title_scores` (DESIGN:
+the ranker).
 
 Shapes: B batch, L history length, S packed positions, C candidates, N items, H backbone width, K experts.
 """
@@ -23,7 +24,7 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class Mixture:
-    """Which experts each row uses: weights [B, K] from a router, or a sequence vector [B, D] for the torch gate."""
+    """Which experts each row uses: weights [B, K] of a router, or sequences [B, D] for the torch gate."""
 
     weights: Tensor | None = None
     sequence: Tensor | None = None
@@ -80,7 +81,8 @@ class RankingModel(nn.Module):
         self.spaces = nn.ModuleDict(spaces)
         self.branches = nn.ModuleDict(branches)
         self.gated = gated
-        # Frozen views of the backbone's own matrices: in a tuple so that they are neither saved nor moved twice.
+        # Frozen views of the backbone's own matrices: in a tuple so that they are neither saved nor moved
+        # twice.
         self._frozen = (word_embedding, vocabulary)
 
     @property
@@ -142,7 +144,8 @@ class RankingModel(nn.Module):
         return hidden
 
     def catalogue_scores(self, packed: Packed, adapter: str, mixture: Mixture, tail: int = 1) -> Tensor:
-        """Scores of all N items after each of the last `tail` history positions of a row: [B, tail, N] float32.
+        """Scores of all N items after each of the last `tail` history positions of a row: [B, tail, N]
+        float32.
 
         Entry [b, -1] is what follows the whole history; [b, -1-j] what follows the history without its last j
         items. Rows shorter than `tail` repeat their first position (the instruction alone).
@@ -156,7 +159,8 @@ class RankingModel(nn.Module):
         return self.space(adapter).scores(_gather(hidden, index))
 
     def branch_scores(self, packed: Packed, candidates: Tensor, adapter: str, mixture: Mixture) -> Tensor:
-        """Scores of C candidates, each read as a branch, [B, C] float32: catalogue score + the branch's correction.
+        """Scores of C candidates, each read as a branch, [B, C] float32: catalogue score + the branch's
+        correction.
 
         Both come from the same pass: the history's states are untouched by the branches behind it.
         """
@@ -166,7 +170,7 @@ class RankingModel(nn.Module):
         return first + correction
 
     def title_scores(self, packed: Packed) -> Tensor:
-        """Log-likelihood of each candidate's title under the bare backbone, [B, C] float32 (sum over tokens, nats)."""
+        """Log-likelihood of each candidate's title under the bare backbone, [B, C] float32 nats."""
         hidden = self.states(packed, BASE, Mixture())
         rows = zip(hidden, packed.words, packed.prefix_end.tolist(), packed.branch_end, strict=True)
         return torch.stack([self._title_row(h, words, prefix, ends) for h, words, prefix, ends in rows])

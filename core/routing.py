@@ -1,4 +1,4 @@
-"""What routing returns, and the protocol both routers satisfy (torch in `core.encoder`, ONNX in `exports`)."""
+"""What routing returns, and the protocol of both routers (torch in `core.encoder`, ONNX in `exports`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

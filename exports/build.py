@@ -75,6 +75,6 @@ def _second_stage_sentence(adapter: Adapter, choice: Chosen) -> str:
         return f"{adapter}: the second stage (branch mode) is untrained and changes no order."
     verdict = "kept" if choice.second_stage_helps else "not used"
     return (
-        f"{adapter}: on validation users the second stage (branch mode) takes NDCG@10 on the full catalogue from "
+        f"{adapter}: on validation users the second stage (branch mode) takes full-catalogue NDCG@10 from "
         f"{choice.first_ndcg:.4f} to {choice.second_ndcg:.4f}: {verdict}."
     )

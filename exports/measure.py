@@ -1,4 +1,4 @@
-"""Measure a bundle as it will be served: ONNX router, stored adapters, the ranker; validation chooses, test reports."""
+"""Measure a bundle as it will be served; validation users choose, test users report."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,9 @@ class Chosen:
     blend_weight: float
     second_stage_helps: bool
     first_ndcg: float  # NDCG@10, full catalogue, validation users, first stage with the blend
-    second_ndcg: float | None  # the same after the second stage re-ranked the best 20; None = its head is untrained
+    second_ndcg: (
+        float | None
+    )  # the same after the second stage re-ranked the best 20; None = its head is untrained
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def measure(
     """HR@1 among 20 and NDCG@10 on the full catalogue, for popularity, SASRec, each adapter, and the blends.
 
     Args:
-        draws: candidate draws per user (PROTOCOL: 5 on `paper`, 1 on `loo`); a user's hits are averaged over them.
+        draws: candidate draws per user (PROTOCOL: 5 on `paper`, 1 on `loo`); a user's hits are averaged over
+            them.
     """
     split = dataset.split(split_name)
     parts = {
@@ -73,7 +76,10 @@ def measure(
     }
     test = parts["test"]
     popularity = np.broadcast_to(recommender.popularity.astype(np.float32), test.routing.scores.shape)
-    rows = [_row("Popularity", split_name, popularity, test), _row("SASRec", split_name, test.routing.scores, test)]
+    rows = [
+        _row("Popularity", split_name, popularity, test),
+        _row("SASRec", split_name, test.routing.scores, test),
+    ]
     blends: list[MetricRow] = []
     chosen: dict[Adapter, Chosen] = {}
     for adapter in adapters:
@@ -100,7 +106,7 @@ def _scores(recommender: Recommender, part: _Part, adapter: Adapter, step: Step)
 
 
 def _choose(recommender: Recommender, part: _Part, scores: Floats, adapter: Adapter, step: Step) -> Chosen:
-    """The blend weight and the second stage that give validation users the better NDCG@10 on the full catalogue."""
+    """The blend weight and the stage that give validation users the better full-catalogue NDCG@10."""
     by_weight = {
         weight: ndcg_at(full_ranks(blend(scores, part.routing.scores, weight), part.cases), 10)
         for weight in BLEND_WEIGHTS
@@ -122,14 +128,20 @@ def _head_is_trained(recommender: Recommender, adapter: Adapter) -> bool:
 def _reranked(
     recommender: Recommender, part: _Part, first: Floats, weight: float, adapter: Adapter, step: Step
 ) -> Ranks:
-    """Ranks on the full catalogue when branch mode orders the first stage's best 20 anew, as the recommender does."""
+    """Ranks on the full catalogue when branch mode orders the best 20 anew, as the recommender does."""
     masked = first.copy()
     for row, case in zip(masked, part.cases, strict=True):
         row[list(case.history)] = -np.inf
     pool = np.argsort(-masked, axis=1, kind="stable")[:, :RETRIEVED]
     what = f"{adapter} second stage on {part.name} users"
     branch = ask(
-        recommender.ranker, part.routing, part.cases, adapter, "branch", pool, progress=lambda d, n: step(what, d, n)
+        recommender.ranker,
+        part.routing,
+        part.cases,
+        adapter,
+        "branch",
+        pool,
+        progress=lambda d, n: step(what, d, n),
     )
     collaborative = np.take_along_axis(part.routing.scores, pool, axis=1)
     order = blend(branch, collaborative, weight)
@@ -143,7 +155,9 @@ def _reranked(
 
 
 def _row(method: str, split: str, scores: Floats, part: _Part, note: str = "") -> MetricRow:
-    hits = np.mean([sampled_ranks(scores, part.cases, table) == 1 for table in part.candidates], axis=0)  # [n]
+    hits = np.mean(
+        [sampled_ranks(scores, part.cases, table) == 1 for table in part.candidates], axis=0
+    )  # [n]
     n = len(part.cases)
     low, high = _interval(float(hits.mean()), n)
     return MetricRow(

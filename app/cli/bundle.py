@@ -10,10 +10,14 @@ def bundle(
     ilora: Annotated[Path, typer.Option(help="Finished run folder of iLoRA.")],
     lora: Annotated[Path, typer.Option(help="Finished run folder of LoRA, same recipe and seed.")],
     out: Annotated[Path, typer.Option(help="Folder of the bundle; replaced when it is there.")],
-    paper_ilora: Annotated[Path | None, typer.Option(help="iLoRA run on the published split, to be measured.")] = None,
-    paper_lora: Annotated[Path | None, typer.Option(help="LoRA run on the published split, to be measured.")] = None,
+    paper_ilora: Annotated[
+        Path | None, typer.Option(help="iLoRA run on the published split, to be measured.")
+    ] = None,
+    paper_lora: Annotated[
+        Path | None, typer.Option(help="LoRA run on the published split, to be measured.")
+    ] = None,
 ) -> None:
-    """Export encoder and gate to ONNX, pack both adapters, measure on validation and test users, write the card."""
+    """Export the router to ONNX, pack both adapters, measure them as they are served, write the card."""
     from core.errors import RunError
 
     if (paper_ilora is None) != (paper_lora is None):
@@ -21,16 +25,17 @@ def bundle(
 
     from app.cli.steps_bar import StepsBar
     from exports.build import build_bundle
+    from exports.bundle_info import Adapter
     from quant.devices import devices
 
     machine = f"{devices().cores} cores, {devices().cpu}"
-    paper = {} if paper_ilora is None or paper_lora is None else {"lora": paper_lora, "ilora": paper_ilora}
+    paper: dict[Adapter, Path] = (
+        {} if paper_ilora is None or paper_lora is None else {"lora": paper_lora, "ilora": paper_ilora}
+    )
     options = "".join(f" --paper-{name} {folder}" for name, folder in paper.items())
     command = f"ilora bundle --lora {lora} --ilora {ilora}{options} --out {out}"
     with StepsBar() as bar:
-        info = build_bundle(
-            out, {"lora": lora, "ilora": ilora}, paper, command, machine, bar.step
-        )
+        info = build_bundle(out, {"lora": lora, "ilora": ilora}, paper, command, machine, bar.step)
     size = sum(file.size for file in info.files.values()) / 1e6
     typer.echo(f"{out}: {len(info.files)} files, {size:.1f} MB, verified.")
     for row in info.metrics.rows:

@@ -7,21 +7,23 @@ import typer
 
 
 def train(
-    recipe: Annotated[str, typer.Option(help="A recipe of the product by name, or a YAML file.")] = "demo-cpu",
+    recipe: Annotated[
+        str, typer.Option(help="A recipe of the product by name, or a YAML file.")
+    ] = "demo-cpu",
     method: Annotated[str | None, typer.Option(help="ilora or lora; the recipe's own when left out.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Lay a field over the recipe: section.field=value. Can be repeated."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder.", show_default="runs/RECIPE-METHOD")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's newest checkpoint.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/RECIPE-METHOD")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run folder's newest checkpoint.")
+    ] = False,
 ) -> None:
     """Train LoRA or iLoRA over a frozen 4-bit language model.
 
-    Everything is written to the run folder: recipe, encoder, checkpoints, TensorBoard events, the finished adapter.
-    Killed at any moment, the same command with --resume goes on.
+    Everything is written to the run folder: recipe, encoder, checkpoints, TensorBoard events, the finished
+    adapter. Killed at any moment, the same command with --resume goes on.
     """
     from core.errors import RecipeError
     from core.training.recipe import load_recipe

@@ -1,4 +1,4 @@
-"""What a training run shows in the terminal: bars for slow steps, one live line while training, one per validation."""
+"""What a training run shows in the terminal: bars for slow steps, one live line, one line per validation."""
 
 import time
 from types import TracebackType
@@ -53,7 +53,8 @@ class TrainingProgress(TrainerCallback):
     def encoder_epoch(self, epoch: EncoderEpoch) -> None:
         """One line per encoder epoch."""
         self.console.print(
-            f"encoder epoch {epoch.epoch:3d}  loss {epoch.loss:.3f}  validation NDCG@10 {epoch.validation:.4f}  "
+            f"encoder epoch {epoch.epoch:3d}  loss {epoch.loss:.3f}  "
+            f"validation NDCG@10 {epoch.validation:.4f}  "
             f"best {epoch.best:.4f}  {epoch.seconds:.1f} s"
         )
 

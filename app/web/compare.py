@@ -9,7 +9,7 @@ from app.web.measured import evaluation
 from app.web.recommend import AT_ONCE, Shared, changed, visitor_chips, whose
 from app.web.sentences import largest_move, what_came_next
 from app.web.service import Service
-from app.web.theme import script
+from app.web.theme import piece, script
 from app.web.visit import Visit
 from core.recommendation import AdapterName, Recommendation
 from core.recommender import Comparison
@@ -88,10 +88,10 @@ def history_line(service: Service, visit: Visit) -> str:
 
 def build(service: Service, shared: Shared, first: Visit, first_comparison: str) -> None:
     """Lay out the tab and connect it."""
-    chips = gr.HTML(visitor_chips(service, first), js_on_load=script("acts.js"), elem_id="compare-visitors")
-    line = gr.HTML(history_line(service, first), elem_id="compare-history")
-    board = gr.HTML(first_comparison, js_on_load=script("twins.js"), elem_id="comparison", min_height=560)
-    gr.HTML(f"<h2>Measured over everybody</h2>{evaluation(service.info.metrics.rows)}", elem_id="evaluation")
+    chips = piece(visitor_chips(service, first), js_on_load=script("acts.js"), elem_id="compare-visitors")
+    line = piece(history_line(service, first), elem_id="compare-history")
+    board = piece(first_comparison, js_on_load=script("twins.js"), elem_id="comparison")
+    piece(f"<h2>Measured over everybody</h2>{evaluation(service.info.metrics.rows)}", elem_id="evaluation")
     shown = gr.State(first)
 
     def on_visitor(visit: Visit, event: gr.EventData) -> Visit:

@@ -5,7 +5,7 @@ import gradio as gr
 from app.web import compare, recommend
 from app.web.recommend import AT_ONCE, Shared
 from app.web.service import Service
-from app.web.theme import script
+from app.web.theme import piece, script
 from app.web.visit import Visit
 
 NAME = "Personal experts for every viewer"
@@ -25,7 +25,7 @@ def build_page(service: Service) -> gr.Blocks:
     first_result = recommend.result(service, first)  # second: its times are then those of a warm model
     with gr.Blocks(title=NAME, analytics_enabled=False, fill_width=False, delete_cache=(3600, 3600)) as page:
         shared = Shared(visit=gr.State(first, time_to_live=FORGET_AFTER), tab=gr.State("recommend"))
-        gr.HTML(_head(service), js_on_load=script("mode.js"), elem_id="head")
+        piece(_head(service), js_on_load=script("mode.js"), elem_id="head")
         with gr.Tabs():
             with gr.Tab("Recommend", id="recommend") as recommending:
                 recommend.build(service, shared, first, first_result)

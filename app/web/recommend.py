@@ -9,7 +9,7 @@ import gradio as gr
 from app.web.charts import act, expert_bars, milliseconds, mixture_style, ranked_list
 from app.web.sentences import leaning
 from app.web.service import Pasted, Service
-from app.web.theme import script
+from app.web.theme import piece, script
 from app.web.visit import MAX_HISTORY, Visit
 from core.errors import UnknownItem
 from core.recommendation import Recommendation
@@ -19,7 +19,7 @@ TOP = 10
 # Through the queue, because only there does a changed state tell its followers; but past those who wait for the model.
 AT_ONCE = {"concurrency_limit": 8, "show_progress": "hidden", "api_visibility": "private"}
 SEARCH_BOX = """
-<label class="caption" for="search-box">Add a title</label>
+<label class="caption" for="search-box">Add a title to the history</label>
 <div class="search">
   <input id="search-box" type="text" role="combobox" autocomplete="off" spellcheck="false" maxlength="200"
     aria-expanded="false" aria-controls="search-found" aria-autocomplete="list" placeholder="Type a few letters…">
@@ -161,7 +161,8 @@ def result(service: Service, visit: Visit, rerank: bool = False) -> str:
     experts = expert_bars(done.gate, service.portraits) if done.gate else ""
     fill = mixture_style(done.gate) if done.gate else ""
     return (
-        f'<div class="result" data-adapter="{done.adapter}" data-stage="{done.stage}">'
+        f'<div class="result" data-adapter="{done.adapter}" data-stage="{done.stage}" '
+        f'data-history="{"-".join(map(str, visit.history))}">'
         f'<p class="lead">{leaning(done, service.portraits, owner)}</p>{experts}'
         f"{ranked_list(done.items[:TOP], service.catalog.items, fill, target)}"
         f'<p class="fine">{_meaning(done)} {_next_title(service, done, target)}</p>'
@@ -206,15 +207,11 @@ def build(service: Service, shared: Shared, first: Visit, first_result: str) -> 
     acts = script("acts.js")
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=2, min_width=320, elem_classes="side"):
-            visitors = gr.HTML(visitor_chips(service, first), js_on_load=acts, elem_id="visitors")
-            search = gr.HTML(
-                SEARCH_BOX,
-                html_template="${value}",
-                js_on_load=script("search.js"),
-                server_functions=[find_titles],
-                elem_id="search",
+            search = piece(
+                SEARCH_BOX, js_on_load=script("search.js"), server_functions=[find_titles], elem_id="search"
             )
-            history = gr.HTML(history_list(service, first), js_on_load=acts, elem_id="history")
+            visitors = piece(visitor_chips(service, first), js_on_load=acts, elem_id="visitors")
+            history = piece(history_list(service, first), js_on_load=acts, elem_id="history")
             rerank = gr.Checkbox(
                 label="Read the best 20 titles once more before ranking them (slower)",
                 visible=service.can_rerank,
@@ -228,7 +225,7 @@ def build(service: Service, shared: Shared, first: Visit, first_result: str) -> 
                 )  # fmt: skip
                 paste = gr.Button("Add these titles", size="sm")
         with gr.Column(scale=3, min_width=320):
-            board = gr.HTML(first_result, js_on_load=acts, elem_id="result", min_height=560)
+            board = piece(first_result, js_on_load=acts, elem_id="result")
     shown = gr.State((first, False))
 
     def on_act(visit: Visit, event: gr.EventData) -> tuple[Visit, str, str]:

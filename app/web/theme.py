@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
+from typing import Any
 
 import gradio as gr
 
@@ -51,6 +52,11 @@ def css() -> str:
 def script(name: str) -> str:
     """One of the page's small scripts, run when its component appears."""
     return (HERE / name).read_text(encoding="utf-8")
+
+
+def piece(value: str, elem_id: str, js_on_load: str | None = None, **more: Any) -> gr.HTML:
+    """One redrawn piece of the page, without Gradio's style for articles, which sets margins of its own."""
+    return gr.HTML(value, elem_id=elem_id, js_on_load=js_on_load, apply_default_css=False, **more)
 
 
 def theme() -> gr.themes.Base:

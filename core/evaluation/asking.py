@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -75,7 +74,7 @@ def targets_of(cases: Sequence[Case]) -> NDArray[np.int64]:
 
 
 def sampled_ranks(scores: Floats, cases: Sequence[Case], candidates: Indices) -> Ranks:
-    """Rank of each target among its candidates. scores [n, N] (whole catalogue) or [n, C] (of the candidates)."""
+    """Rank of each target among its candidates; scores [n, N] (catalogue) or [n, C] (candidates)."""
     if scores.shape[1] != candidates.shape[1]:
         scores = np.take_along_axis(scores, candidates, axis=1)
     columns = (candidates == targets_of(cases)[:, None]).argmax(1)

@@ -31,6 +31,7 @@ class ILoraModel(BaseTuner):
         experts_gate: by adapter with more than one expert, its gate; trained and saved with the adapter.
         context: what all adapted linears read.
         adapted: every adapted linear.
+        num_layers: how many layers the backbone has, read from its modules' names.
     """
 
     prefix = PREFIX
@@ -43,6 +44,7 @@ class ILoraModel(BaseTuner):
     experts_gate: nn.ModuleDict
     context: GateContext
     adapted: list[ILoraLinear]
+    num_layers: int
 
     # ------------------------------------------------------------------ building
 
@@ -51,6 +53,7 @@ class ILoraModel(BaseTuner):
         self.experts_gate = nn.ModuleDict()
         self.context = GateContext()
         self.adapted = []
+        self.num_layers = 1 + max(layer_index_of(name) for name, _ in model.named_modules())
         self._enabled = True
         self._held_gate: Tensor | None = None
         self._last_gate: Tensor | None = None
@@ -97,11 +100,6 @@ class ILoraModel(BaseTuner):
         )
         # Loading with low_cpu_mem_usage builds on the meta device, where there is nothing to move yet.
         return gate if any(p.is_meta for p in gate.parameters()) else gate.to(device)
-
-    @property
-    def num_layers(self) -> int:
-        """How many layers the backbone has, read from its modules' names."""
-        return 1 + max(layer_index_of(name) for name, _ in self.model.named_modules())
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Put an adapter on the backbone; other gates stay as trainable as they were."""

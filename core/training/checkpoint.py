@@ -1,4 +1,4 @@
-"""Checkpoints of safetensors and JSON only: written aside, flushed, read back, then put in place by one rename."""
+"""Checkpoints of safetensors and JSON only: written aside, flushed, read back, put in place by one rename."""
 
 import json
 import os
@@ -37,11 +37,15 @@ def load_trainable(model: nn.Module, folder: Path) -> None:
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if stored.keys() != parameters.keys():
         odd = sorted(stored.keys() ^ parameters.keys())[0]
-        raise RunError(f'{folder} was written by another kind of run: parameter "{odd}" is in only one of the two.')
+        raise RunError(
+            f'{folder} was written by another kind of run: parameter "{odd}" is in only one of the two.'
+        )
     with torch.no_grad():
         for name, parameter in parameters.items():
             if stored[name].shape != parameter.shape:
-                raise RunError(f"{folder}: {name} has shape {list(stored[name].shape)}, not {list(parameter.shape)}.")
+                raise RunError(
+                    f"{folder}: {name} has shape {list(stored[name].shape)}, not {list(parameter.shape)}."
+                )
             parameter.copy_(stored[name])
 
 
@@ -52,7 +56,7 @@ def save_checkpoint(
     scheduler: dict[str, Any] | None,
     trainer_state: str,
 ) -> None:
-    """Write `folder` (its parent must exist); a kill at any moment leaves the old state or the new one, whole."""
+    """Write `folder` beside its siblings; a kill at any moment leaves the old state or the new one, whole."""
     temporary = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

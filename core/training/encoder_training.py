@@ -50,8 +50,8 @@ def train_encoder(
 ) -> TrainedEncoder:
     """Train on `split.train`, choose the epoch by NDCG@10 over the whole catalogue on `split.validation`.
 
-    Every epoch cuts each user's sequence into windows of max_length + 1 items at a new random offset, so that a
-    position is seen with contexts of many lengths.
+    Every epoch cuts each user's sequence into windows of max_length + 1 items at a new random offset, so
+    that a position is seen with contexts of many lengths.
     """
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
@@ -110,7 +110,9 @@ def _one_epoch(
     encoder.train()
     total, count = 0.0, 0
     for start in range(0, len(windows), batch_size):
-        batch = pad_histories(windows[start : start + batch_size], encoder.shape.num_items, encoder.shape.max_length + 1)
+        batch = pad_histories(
+            windows[start : start + batch_size], encoder.shape.num_items, encoder.shape.max_length + 1
+        )
         loss, targets = next_item_loss(encoder, batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -120,7 +122,7 @@ def _one_epoch(
 
 
 def next_item_loss(encoder: SASRec, windows: Tensor) -> tuple[Tensor, int]:
-    """Mean cross-entropy of every item given those before it. windows [B, L] int64, padded with N on the right."""
+    """Mean cross-entropy of every item given those before it; windows [B, L] int64, padded right with N."""
     states = encoder(windows[:, :-1])  # (B, L, D): state t follows t items and predicts item t
     real = windows != encoder.shape.num_items
     logits = encoder.score(states[real])  # (targets, N)

@@ -1,4 +1,4 @@
-"""The loss: full softmax at every supervised position (catalogue mode), listwise over candidates (branch mode)."""
+"""The loss: full softmax at every supervised position (catalogue mode), listwise over candidates (branch)."""
 
 from typing import Any
 
@@ -49,7 +49,8 @@ class Objective(nn.Module):
 
         Args:
             gate_history: [B, L'] what the gate reads; ends before the first supervised position.
-            targets: catalogue mode [B, T] right-aligned, IGNORED where unsupervised; branch mode [B], the column.
+            targets: catalogue mode [B, T] right-aligned, IGNORED where unsupervised; branch mode [B], the
+                column.
             candidates: branch mode: [B, C].
 
         Returns:

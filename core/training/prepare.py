@@ -1,7 +1,7 @@
 """What every run of one recipe shares and is computed once: the encoder, the item features, the title priors.
 
-Kept in the cache under a key of everything it depends on, and copied into each run folder, so that a run folder is
-whole by itself and two methods of one comparison stand on the very same numbers.
+Kept in the cache under a key of everything it depends on, and copied into each run folder, so that a run
+folder is whole by itself and two methods of one comparison stand on the very same numbers.
 """
 
 import hashlib
@@ -46,7 +46,8 @@ class Prepared:
         text_space: places new items' text.
         title_prior: [N] float32 nats.
         popularity: [N] float32, interactions per item in the training sequences.
-        encoder_epochs, encoder_validation, encoder_seconds: how the encoder came about (NDCG@10, full catalogue).
+        encoder_epochs, encoder_validation, encoder_seconds: how the encoder came about (NDCG@10, full
+            catalogue).
     """
 
     encoder: SASRec
@@ -83,7 +84,7 @@ def prepare(
     step: Step = lambda what, done, total: None,
     watch: Callable[[EncoderEpoch], None] = lambda _: None,
 ) -> tuple[Prepared, Path]:
-    """The prepared parts and the cache folder they lie in; computed on first use (about three minutes on 2 cores)."""
+    """The prepared parts and their cache folder; computed on first use (about four minutes on 2 cores)."""
     folder = cache_root() / "prepared" / prepared_key(dataset, recipe, backbone.sha256)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
@@ -106,7 +107,9 @@ def _compute(
     popularity = torch.zeros(len(dataset.catalog))
     for sequence in split.train:
         popularity.index_add_(0, torch.tensor(sequence), torch.ones(len(sequence)))
-    readings = read_items(backbone, dataset.catalog.items, watch=lambda d, n: step("Reading item texts", d, n))
+    readings = read_items(
+        backbone, dataset.catalog.items, watch=lambda d, n: step("Reading item texts", d, n)
+    )
     text_space = TextSpace.fit(readings, recipe.model.text_components)
     known = popularity > 0
     collaborative = trained.encoder.items.weight[:-1].detach() * known.unsqueeze(1)
@@ -128,7 +131,9 @@ def _save(prepared: Prepared, folder: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     tensors = {f"encoder.{name}": t for name, t in prepared.encoder.state_dict().items()}
-    tensors |= {f"features.{name}": getattr(prepared.features, name) for name in ("collaborative", "text", "known")}
+    tensors |= {
+        f"features.{name}": getattr(prepared.features, name) for name in ("collaborative", "text", "known")
+    }
     tensors |= {"text.mean": prepared.text_space.mean, "text.basis": prepared.text_space.basis}
     tensors |= {"title_prior": prepared.title_prior, "popularity": prepared.popularity}
     save_file({name: t.contiguous().clone() for name, t in tensors.items()}, temporary / WEIGHTS)
@@ -154,7 +159,9 @@ def load_prepared(folder: Path) -> Prepared:
     encoder.load_state_dict({k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)})
     return Prepared(
         encoder=encoder.eval(),
-        features=ItemFeatures(tensors["features.collaborative"], tensors["features.text"], tensors["features.known"]),
+        features=ItemFeatures(
+            tensors["features.collaborative"], tensors["features.text"], tensors["features.known"]
+        ),
         text_space=TextSpace(tensors["text.mean"], tensors["text.basis"]),
         title_prior=tensors["title_prior"],
         popularity=tensors["popularity"],

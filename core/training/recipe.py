@@ -1,4 +1,4 @@
-"""Recipes: every field of a training run, documented, with defaults; YAML in, resolved YAML into the run folder."""
+"""Recipes: every field of a training run, documented, with its default; YAML in, resolved YAML out."""
 
 from collections.abc import Sequence
 from importlib import resources
@@ -38,19 +38,23 @@ class RowsRecipe(_Fields):
 
     draw: Draw = Field(
         "user_sqrt",
-        description="chance of a user: by interactions (every_position), their square root, equal, or equal with only "
-        "his last positions (late_positions)",
+        description="chance of a user: by interactions (every_position), their root, equal, or equal with "
+        "only his last positions (late_positions)",
     )
-    late: int = Field(8, ge=1, description="late_positions: the row ends within the last so many training positions")
+    late: int = Field(
+        8, ge=1, description="late_positions: the row ends within the last so many training positions"
+    )
     history_length: int = Field(20, ge=1, le=50, description="L, items read per row")
     gate_prefix: int = Field(
         8,
         ge=0,
-        description="catalogue mode: a random 0..so many first positions of a row are not supervised; the gate reads "
+        description="catalogue mode: a random 0..so many first positions are not supervised; the gate reads "
         "only what lies before the first supervised one",
     )
     candidates: int = Field(20, ge=2, le=100, description="branch mode: candidates per row, target included")
-    retrieved_share: float = Field(0.5, ge=0, le=1, description="branch mode: share of negatives that are retrieved")
+    retrieved_share: float = Field(
+        0.5, ge=0, le=1, description="branch mode: share of negatives that are retrieved"
+    )
 
 
 class AdapterRecipe(_Fields):
@@ -60,8 +64,12 @@ class AdapterRecipe(_Fields):
     alpha: int = Field(32, ge=1, description="LoRA's alpha; the scale of a uniform mixture is alpha / r")
     num_experts: int = Field(4, ge=1, description="K for --method ilora; must divide r (lora is K = 1)")
     dropout: float = Field(0.0, ge=0, lt=1, description="on the input of each adapted linear")
-    gate: Literal["shared", "per_layer"] = Field("shared", description="one mixture per person, or one per layer")
-    gate_hidden: int | None = Field(None, description="hidden width of an MLP gate; none is the paper's linear gate")
+    gate: Literal["shared", "per_layer"] = Field(
+        "shared", description="one mixture per person, or one per layer"
+    )
+    gate_hidden: int | None = Field(
+        None, description="hidden width of an MLP gate; none is the paper's linear gate"
+    )
     gate_temperature: float = Field(1.0, gt=0, description="divides the gate's logits")
 
 
@@ -73,7 +81,9 @@ class ModelRecipe(_Fields):
     quantization: Literal["nf4", "bf16", "fp32"] = Field("nf4", description="of the frozen backbone")
     text_components: int = Field(192, ge=1, description="P, principal components of the item text vectors")
     token_dropout: float = Field(0.2, ge=0, lt=1, description="on item tokens and user vectors")
-    item_dropout: float = Field(0.1, ge=0, lt=1, description="chance that an item shows only its text in a step")
+    item_dropout: float = Field(
+        0.1, ge=0, lt=1, description="chance that an item shows only its text in a step"
+    )
 
 
 class OptimizerRecipe(_Fields):
@@ -108,12 +118,17 @@ class Recipe(_Fields):
     """One training run, whole. Every field can be set on the command line: --set section.field=value."""
 
     dataset: str = Field("movielens", description="a data set's name")
-    split: Literal["loo", "paper"] = Field("loo", description="loo decides; paper is comparable with the papers")
+    split: Literal["loo", "paper"] = Field(
+        "loo", description="loo decides; paper is comparable with the papers"
+    )
     mode: Literal["catalogue", "branch"] = Field("catalogue", description="how the backbone is asked")
     method: Method = Field("ilora", description="ilora: K experts and a gate; lora: one for all")
-    start_from: str | None = Field(None, description="a finished run folder whose weights this run starts from")
+    start_from: str | None = Field(
+        None, description="a finished run folder whose weights this run starts from"
+    )
     trained: Literal["all", "head"] = Field(
-        "all", description="head: only branch mode's head trains, on frozen adapters and item space (cheap second stage)"
+        "all",
+        description="head: only branch mode's head trains, on frozen adapters and items (cheap)",
     )
     encoder: EncoderRecipe = EncoderRecipe()  # type: ignore[call-arg]
     rows: RowsRecipe = RowsRecipe()  # type: ignore[call-arg]
@@ -129,9 +144,13 @@ class Recipe(_Fields):
                 f"adapter.num_experts={self.adapter.num_experts} must divide adapter.r={self.adapter.r}"
             )
         if self.trained == "head" and (self.mode != "branch" or self.start_from is None):
-            raise ValueError('trained="head" needs mode="branch" and start_from=RUN: a head alone has nothing to read')
+            raise ValueError(
+                'trained="head" needs mode="branch" and start_from=RUN: a head alone has nothing to read'
+            )
         if self.encoder.width % self.encoder.heads:
-            raise ValueError(f"encoder.heads={self.encoder.heads} must divide encoder.width={self.encoder.width}")
+            raise ValueError(
+                f"encoder.heads={self.encoder.heads} must divide encoder.width={self.encoder.width}"
+            )
         if self.optimizer.batch_size % self.optimizer.micro_batch:
             raise ValueError(
                 f"optimizer.micro_batch={self.optimizer.micro_batch} must divide "
@@ -168,14 +187,17 @@ def load_recipe(name_or_path: str, settings: Sequence[str] = (), **fields: Any) 
         text = path.read_text()
     else:
         raise RecipeError(
-            f'"{name_or_path}" is neither a recipe of the product ({", ".join(recipe_names())}) nor a YAML file.'
+            f'"{name_or_path}" is neither a recipe of the product ({", ".join(recipe_names())}) '
+            "nor a YAML file."
         )
     try:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise RecipeError(f"{name_or_path} is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(values, dict):
-        raise RecipeError(f"{name_or_path} must hold fields (section: field: value), not a {type(values).__name__}.")
+        raise RecipeError(
+            f"{name_or_path} must hold fields (section: field: value), not a {type(values).__name__}."
+        )
     for setting in settings:
         _lay_over(values, setting)
     values.update({name: value for name, value in fields.items() if value is not None})

@@ -20,7 +20,7 @@ from core.training.recipe import RowsRecipe
 
 IGNORED = -100
 GATE_LENGTH = 50
-"""The gate reads at most so many items before the first supervised position, as the router does when serving."""
+"""Items before the first supervised position that the gate reads at most, as the router does in service."""
 
 Retrieve = Callable[[Sequence[Sequence[int]]], NDArray[np.int64]]
 """Histories -> [B, C] retrieved items, best first."""
@@ -33,7 +33,8 @@ class Row:
     Attributes:
         history: the items read, oldest first.
         seen_by_gate: what the gate reads: only items before the first supervised position (causality).
-        targets: catalogue mode: what follows each prefix of `history` (length + 1 entries, IGNORED = unsupervised).
+        targets: catalogue mode: what follows each prefix of `history` (length + 1 entries, IGNORED =
+            unsupervised).
         candidates: branch mode: candidates, the target first.
     """
 
@@ -50,7 +51,9 @@ class _Rows(TorchDataset[Row]):
         self.sequences = [sequence for sequence in split.train if len(sequence) >= 2]
         self.recipe, self.count, self.seed = recipe, count, seed
         lengths = np.array([len(s) for s in self.sequences], dtype=np.float64)
-        power = {"every_position": 1.0, "user_sqrt": 0.5, "user_uniform": 0.0, "late_positions": 0.0}[recipe.draw]
+        power = {"every_position": 1.0, "user_sqrt": 0.5, "user_uniform": 0.0, "late_positions": 0.0}[
+            recipe.draw
+        ]
         weights = lengths**power
         self._cumulative = np.cumsum(weights / weights.sum())
 
@@ -127,7 +130,10 @@ class Collator:
             candidates = [row.candidates for row in rows]
             w = self.wording
             packed = pack_branches(w.instruction, histories, w.question, candidates, w.titles)
-            batch = {"candidates": torch.tensor(candidates), "targets": torch.zeros(len(rows), dtype=torch.int64)}
+            batch = {
+                "candidates": torch.tensor(candidates),
+                "targets": torch.zeros(len(rows), dtype=torch.int64),
+            }
         else:
             packed = pack_catalogue(self.wording.instruction, histories)
             batch = {"targets": _right_aligned([row.targets for row in rows])}

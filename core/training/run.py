@@ -79,7 +79,9 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, watch: Watch | Non
         with FileLock(folder / ".lock", timeout=0):
             return _train(recipe, folder, resume, watch)
     except Timeout:
-        raise RunError(f"{folder} is being trained by another process: wait for it or choose another folder.") from None
+        raise RunError(
+            f"{folder} is being trained by another process: wait for it or choose another folder."
+        ) from None
 
 
 def _open_folder(recipe: Recipe, folder: Path, resume: bool) -> Recipe:
@@ -125,7 +127,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str
 
 
 def _choose_trained(objective: Objective, recipe: Recipe, folder: Path) -> None:
-    """Which parameters train: all of the mode's, or the head alone; weights of an earlier run are laid in first."""
+    """Which parameters train: all of the mode's, or the head alone; an earlier run's weights come first."""
     model = objective.model
     head = model.branches[recipe.method]
     if recipe.start_from is not None:

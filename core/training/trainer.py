@@ -10,7 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from core.training.checkpoint import (
     WHOLE,
@@ -40,7 +47,7 @@ class _Tally:
 
 
 def gate_numbers(gates: Tensor) -> dict[str, float]:
-    """gates [rows, K] (or [rows, layers, K]) -> mean entropy in nats (ln K = uniform) and each expert's mean share."""
+    """gates [rows, K] or [rows, layers, K] -> mean entropy in nats (uniform: ln K), each expert's share."""
     rows = gates.flatten(0, -2)
     entropy = -(rows * rows.clamp_min(1e-12).log()).sum(-1).mean()
     shares = {f"gate_share_{k}": float(share) for k, share in enumerate(rows.mean(0))}
@@ -68,11 +75,13 @@ class RankingTrainer(Trainer):
     ) -> None:
         self.recipe, self.folder, self.validate = recipe, folder, validate
         self._tally = _Tally()
+        self.optimizer: torch.optim.Optimizer
+        self.control: TrainerControl
         super().__init__(
             model=objective,
             args=training_arguments(recipe, folder),
             train_dataset=rows,
-            eval_dataset=rows,  # never read: `evaluate` asks the ranker; the Trainer only wants one to be there
+            eval_dataset=rows,  # never read (`evaluate` asks the ranker), but the Trainer wants one
             data_collator=collator,
             callbacks=[EarlyStoppingCallback(recipe.run.patience), *(callbacks or [])],
         )
@@ -80,14 +89,15 @@ class RankingTrainer(Trainer):
     # ------------------------------------------------------------------ one step
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        # Rows are drawn at random by their own index; in order here, so that a resumed run reads on where it stopped.
+        # Rows are drawn at random by their own index; in order here, so that a resumed run reads on where it
+        # stopped.
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with one learning rate per kind of parameter."""
-        if self.optimizer is None:
-            groups = parameter_groups(self.model, self.recipe)
-            self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), foreach=True)
+        # One fit per trainer, so there is never an earlier optimizer to keep.
+        groups = parameter_groups(self.model, self.recipe)
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), foreach=True)
         return self.optimizer
 
     def compute_loss(
@@ -165,7 +175,9 @@ class RankingTrainer(Trainer):
         if checkpoint is not None:
             scheduler = load_optimizer(self._bare_optimizer(), Path(checkpoint))
             if scheduler is not None:
-                self.lr_scheduler.load_state_dict({"lr_lambdas": [None] * len(self.optimizer.param_groups), **scheduler})
+                self.lr_scheduler.load_state_dict(
+                    {"lr_lambdas": [None] * len(self.optimizer.param_groups), **scheduler}
+                )
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:

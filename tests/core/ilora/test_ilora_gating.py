@@ -175,7 +175,7 @@ def test_generation_keeps_each_rows_mixture_through_beams(lm, stir, how):
     assert together.shape == (3 * returned, 9)
     assert torch.equal(together, torch.cat(alone))
     assert len({str(rows.tolist()) for rows in alone}) == 3  # the mixture is what tells them apart
-    with pytest.raises(AdapterError):  # and the gate ends with the generation
+    with pytest.raises(AdapterError, match="no gate"):  # the gate ends with the generation
         ours(input_ids=IDS)
 
 

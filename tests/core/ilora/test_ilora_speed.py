@@ -1,4 +1,4 @@
-"""Experts cost no more than the LoRA they replace. Ratios of one run, in processor time; `make bench` runs this."""
+"""Experts cost no more than the LoRA they replace: ratios of one run, in processor time (`make bench`)."""
 
 import time
 from collections.abc import Callable

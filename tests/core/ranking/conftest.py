@@ -1,4 +1,4 @@
-"""The real backbone in float32, cut to four layers for exactness tests, with random experts, items and heads."""
+"""The real backbone in float32, cut to four layers, with random experts, items and heads."""
 
 import copy
 
@@ -54,18 +54,22 @@ def features(encoder: SASRec) -> ItemFeatures:
     torch.manual_seed(4)
     items = encoder.shape.num_items
     known = torch.arange(items) != items - 1  # the last item was never seen in training
-    return ItemFeatures(encoder.items.weight[:-1].detach() * known.unsqueeze(1), torch.randn(items, 16), known)
+    return ItemFeatures(
+        encoder.items.weight[:-1].detach() * known.unsqueeze(1), torch.randn(items, 16), known
+    )
 
 
 @pytest.fixture(scope="session")
 def model(shallow_backbone: Backbone, features: ItemFeatures) -> RankingModel:
-    """One iLoRA adapter whose B, gate, vectors and head are stirred: fresh zeros would let every test pass."""
+    """One iLoRA adapter whose B, vectors and head are stirred: fresh zeros would let every test pass."""
     backbone = copy.copy(shallow_backbone)
     model = new_model(backbone, features, Recipe(method="ilora"))
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if parameter.requires_grad and ("experts_B" in name or "branches" in name or "vector_text" in name):
+            if parameter.requires_grad and (
+                "experts_B" in name or "branches" in name or "vector_text" in name
+            ):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
     return model.eval()
 

@@ -23,7 +23,9 @@ def test_a_title_with_special_tokens_or_newlines_cannot_change_the_structure(
 ) -> None:
     tokenizer = shallow_backbone.tokenizer
     special = set(tokenizer.all_special_ids)
-    assert tokenizer("<|im_start|>")["input_ids"] == [tokenizer.convert_tokens_to_ids("<|im_start|>")]  # a real one
+    assert tokenizer("<|im_start|>")["input_ids"] == [
+        tokenizer.convert_tokens_to_ids("<|im_start|>")
+    ]  # a real one
     for ids in (title_ids(tokenizer, title), text_ids(tokenizer, title)):
         assert not special & set(ids)
         assert "\n" not in tokenizer.decode(ids)

@@ -64,7 +64,9 @@ def test_padding_and_batch_mates_change_nothing(
     together = scores(ranker, router, histories, chosen, mode)  # rows of 0 to 20 items: much padding
     for row, history in enumerate(histories):
         own = None if chosen is None else chosen[[row]]
-        np.testing.assert_allclose(scores(ranker, router, [history], own, mode)[0], together[row], atol=TOLERANCE)
+        np.testing.assert_allclose(
+            scores(ranker, router, [history], own, mode)[0], together[row], atol=TOLERANCE
+        )
 
 
 def test_changing_a_later_item_changes_no_earlier_score(

@@ -56,7 +56,9 @@ def test_targets_cannot_move_the_gate_and_a_planted_leak_would(loo: Split) -> No
     for index in range(20):
         row = rows[index]
         start = first_supervised(row)
-        other_targets = Row(row.history, row.seen_by_gate, (*row.targets[:start], *[5] * (len(row.targets) - start)))
+        other_targets = Row(
+            row.history, row.seen_by_gate, (*row.targets[:start], *[5] * (len(row.targets) - start))
+        )
         assert torch.equal(weights(row.seen_by_gate), weights(other_targets.seen_by_gate))
         leaky = (*row.seen_by_gate, row.targets[start])
         leaks += not torch.allclose(weights(row.seen_by_gate), weights(leaky), atol=1e-4)
@@ -75,7 +77,9 @@ def test_targets_follow_the_history_one_by_one(loo: Split) -> None:
 def test_rows_depend_on_seed_and_index_only(loo: Split) -> None:
     a, b = (CatalogueRows(loo, RowsRecipe(), COUNT, seed=7) for _ in range(2))
     assert [a[i] for i in (3, 1, 2)] == [b[i] for i in (3, 1, 2)]
-    assert [a[i] for i in range(20)] != [CatalogueRows(loo, RowsRecipe(), COUNT, seed=8)[i] for i in range(20)]
+    assert [a[i] for i in range(20)] != [
+        CatalogueRows(loo, RowsRecipe(), COUNT, seed=8)[i] for i in range(20)
+    ]
 
 
 def test_no_held_out_item_is_ever_a_target(movielens: Dataset, loo: Split) -> None:
@@ -84,11 +88,14 @@ def test_no_held_out_item_is_ever_a_target(movielens: Dataset, loo: Split) -> No
     for index in range(100):
         row = rows[index]
         window = (*row.history, row.targets[-1])
-        assert any(window == s[i : i + len(window)] for s in sequences for i in range(len(s) - len(window) + 1))
+        assert any(
+            window == s[i : i + len(window)] for s in sequences for i in range(len(s) - len(window) + 1)
+        )
 
 
 @pytest.mark.parametrize(
-    ("draw", "share"), [("every_position", 0.90), ("user_sqrt", 0.75), ("user_uniform", 0.50), ("late_positions", 0.50)]
+    ("draw", "share"),
+    [("every_position", 0.90), ("user_sqrt", 0.75), ("user_uniform", 0.50), ("late_positions", 0.50)],
 )
 def test_users_are_drawn_as_the_recipe_says(draw: str, share: float) -> None:
     heavy, light = tuple(range(900)), tuple(range(1000, 1100))  # 900 and 100 interactions
@@ -113,7 +120,9 @@ def test_branch_negatives_are_distinct_unseen_and_partly_retrieved(loo: Split) -
         row = rows[index]
         target, *negatives = row.candidates
         assert len({*row.candidates}) == 20
-        owner = next(s for s in loo.train if any(s[i : i + len(row.history)] == row.history for i in range(len(s))))
+        owner = next(
+            s for s in loo.train if any(s[i : i + len(row.history)] == row.history for i in range(len(s)))
+        )
         assert target in owner and not set(negatives) & set(owner)
         retrieved = set(router.route([row.seen_by_gate]).retrieved[0].tolist())
         assert len(retrieved & set(negatives)) >= 9

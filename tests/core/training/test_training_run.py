@@ -45,7 +45,9 @@ def unbroken(quick_recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return run
 
 
-def test_half_the_steps_and_resume_equal_all_steps(unbroken: Path, quick_recipe: Make, tmp_path: Path) -> None:
+def test_half_the_steps_and_resume_equal_all_steps(
+    unbroken: Path, quick_recipe: Make, tmp_path: Path
+) -> None:
     run = tmp_path / "halved"
     train(quick_recipe(method="ilora"), run, watch=Watch(callbacks=(StopAfter(4),)))
     assert [p.name for p in checkpoints(run)][-1] == "checkpoint-4"
@@ -61,8 +63,20 @@ def test_a_killed_run_resumes_and_ends_like_an_unbroken_one(
 ) -> None:
     run = tmp_path / "killed"
     laid_over = [part for value in settings for part in ("--set", value)]
-    command = [sys.executable, "-m", "app.cli.main", "train", "--method", "ilora", "--out", str(run), *laid_over]
-    child = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    command = [
+        sys.executable,
+        "-m",
+        "app.cli.main",
+        "train",
+        "--method",
+        "ilora",
+        "--out",
+        str(run),
+        *laid_over,
+    ]
+    child = subprocess.Popen(
+        command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     deadline = time.monotonic() + 240
     while not checkpoints(run) and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -70,7 +84,9 @@ def test_a_killed_run_resumes_and_ends_like_an_unbroken_one(
     child.wait()
     assert checkpoints(run), "no checkpoint was written before the deadline"
     assert not (run / "summary.json").exists(), "the run ended before it could be killed"
-    finished = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=300, check=False)
+    finished = subprocess.run(
+        [*command, "--resume"], capture_output=True, text=True, timeout=300, check=False
+    )
     assert finished.returncode == 0, finished.stderr[-2000:]
     assert losses(run) == losses(unbroken)
 
@@ -108,7 +124,9 @@ def test_the_summary_says_what_was_trained(unbroken: Path) -> None:
     shares = [v for k, v in summary["last_log"].items() if k.startswith("gate_share_")]
     assert len(shares) == 4 and sum(shares) == pytest.approx(1, abs=1e-4)
     assert summary["last_log"]["gate_entropy"] <= 1.3863
-    assert list((unbroken).glob("runs/*/events.out.tfevents.*")) or list(unbroken.rglob("events.out.tfevents.*"))
+    assert list((unbroken).glob("runs/*/events.out.tfevents.*")) or list(
+        unbroken.rglob("events.out.tfevents.*")
+    )
 
 
 def test_both_methods_begin_from_the_same_weights(quick_recipe: Make, tmp_path: Path, unbroken: Path) -> None:
@@ -119,7 +137,9 @@ def test_both_methods_begin_from_the_same_weights(quick_recipe: Make, tmp_path: 
     assert (run / "prepared.safetensors").read_bytes() == (unbroken / "prepared.safetensors").read_bytes()
 
 
-def test_branch_mode_trains_a_head_on_a_frozen_run(unbroken: Path, quick_recipe: Make, tmp_path: Path) -> None:
+def test_branch_mode_trains_a_head_on_a_frozen_run(
+    unbroken: Path, quick_recipe: Make, tmp_path: Path
+) -> None:
     run = tmp_path / "head"
     more = ["optimizer.micro_batch=8", "run.max_steps=4", "rows.candidates=5"]
     train(quick_recipe(*more, method="ilora", mode="branch", trained="head", start_from=str(unbroken)), run)

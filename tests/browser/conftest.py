@@ -1,0 +1,101 @@
+"""A real server in a process of its own and a real Chromium with a fresh profile; ILORA_BUNDLE as for `ilora serve`."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Request, sync_playwright
+
+from tests.browser.people import Server, Visitor
+
+READY = re.compile(r"Ready after .*(http://\S+)")
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # a visitor without any network but this server
+]
+PATIENCE_MS = 30_000  # a loaded machine is slow; nothing here asserts seconds
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(item.path).parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def server(repository: Path) -> Iterator[Server]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.cli.main", "serve", "--port", "0"],
+        cwd=repository,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2")},
+    )
+    said: list[str] = []
+    address = None
+    assert process.stderr is not None
+    for line in process.stderr:
+        said.append(line)
+        if match := READY.search(line):
+            address = match[1]
+            break
+    assert address is not None, f"the server did not start: {''.join(said)}"
+    # Nobody reads on, and a full pipe would stop the server.
+    threading.Thread(target=said.extend, args=(process.stderr,), daemon=True).start()
+    yield Server(address, process, said)
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert found, "these tests need Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def _visitor(browser: Browser, server: Server, width: int, height: int, scheme: str) -> Iterator[Visitor]:
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+    context.set_default_timeout(PATIENCE_MS)
+    visitor = Visitor(context.new_page())
+
+    def requested(request: Request) -> None:
+        visitor.requested.append(request.url)
+
+    visitor.page.on("request", requested)
+    visitor.page.on("console", lambda m: visitor.complaints.append(m.text) if m.type == "error" else None)
+    visitor.page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
+    visitor.page.goto(server.address)
+    visitor.page.locator("#result ol.ranked li").first.wait_for()
+    yield visitor
+    context.close()
+
+
+@pytest.fixture
+def visitor(browser: Browser, server: Server) -> Iterator[Visitor]:
+    yield from _visitor(browser, server, 1280, 900, "light")
+
+
+@pytest.fixture
+def phone(browser: Browser, server: Server) -> Iterator[Visitor]:
+    yield from _visitor(browser, server, 390, 844, "light")
+
+
+@pytest.fixture
+def night(browser: Browser, server: Server) -> Iterator[Visitor]:
+    yield from _visitor(browser, server, 1280, 900, "dark")

@@ -1,0 +1,32 @@
+"""Who takes part in a browser test: a running server, and a person with a fresh profile."""
+
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+
+
+@dataclass
+class Server:
+    """A running `ilora serve`."""
+
+    address: str
+    process: subprocess.Popen[str]
+    said: list[str]
+
+
+@dataclass
+class Visitor:
+    """One person with a fresh profile: the page, and all it asked for and complained of."""
+
+    page: Page
+    requested: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def screenshot(self, name: str) -> None:
+        """Keep a picture of the whole page, to be looked at."""
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
