@@ -8,6 +8,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PORT ?= 7860
+PAPER_STEPS ?= 150 # of the runs that are only measured, on the published split
 
 # Where torch comes from. Empty means pip's own default, and there a Linux wheel carries CUDA (several GB).
 # For the small CPU build name an index that has it: make demo TORCH_INDEX=<url>. PIP_EXTRA_INDEX_URL works too.
@@ -44,13 +45,18 @@ format: install-dev ## Put style in order
 
 # Same recipe and seed for both methods, on both splits; a run that was stopped goes on where it was.
 bundle: install data ## Train and measure the demo's bundle anew (hours on 2 cores)
-	@for split in loo paper; do for method in lora ilora; do \
-		run=runs/demo-$$split-$$method; \
-		resume=$$(test ! -f $$run/recipe.yaml || echo --resume); \
-		$(BIN)/ilora train --recipe demo-cpu --set split=$$split --method $$method --out $$run $$resume; \
-	done; done
-	@$(BIN)/ilora bundle --lora runs/demo-loo-lora --ilora runs/demo-loo-ilora \
-		--paper-lora runs/demo-paper-lora --paper-ilora runs/demo-paper-ilora --out exports/bundles/movielens
+	@train() { \
+		test -f $$1/summary.json || $(BIN)/ilora train --out $$1 $$(test ! -f $$1/recipe.yaml || echo --resume) "$${@:2}"; \
+	}; \
+	for method in lora ilora; do \
+		train runs/demo-$$method --recipe demo-cpu --method $$method; \
+		train runs/head-$$method --recipe demo-cpu-head --method $$method --set start_from=runs/demo-$$method; \
+		train runs/paper-$$method --recipe demo-cpu --method $$method --set split=paper \
+			--set run.max_steps=$(PAPER_STEPS) --set run.evaluate_every=50; \
+	done
+	@$(BIN)/ilora bundle --lora runs/demo-lora --ilora runs/demo-ilora \
+		--lora-head runs/head-lora --ilora-head runs/head-ilora \
+		--paper-lora runs/paper-lora --paper-ilora runs/paper-ilora --out exports/bundles/movielens
 
 install: $(INSTALLED) ## Create .venv with the product
 install-dev: $(INSTALLED_DEV) ## The same, with what tests and linters need

@@ -22,10 +22,14 @@ class Question(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    history: list[Title] = Field(max_length=MAX_HISTORY, description="item ids or titles, oldest first; may be empty")
+    history: list[Title] = Field(
+        max_length=MAX_HISTORY, description="item ids or titles, oldest first; may be empty"
+    )
     k: int = Field(10, ge=1, le=100, description="length of the list")
     adapter: AdapterName = Field("ilora", description="ilora, lora or base")
-    rerank: bool = Field(False, description="read the best 20 once more, where validation found that it helps")
+    rerank: bool = Field(
+        False, description="read the best 20 once more, where validation found that it helps"
+    )
     exclude_seen: bool = Field(True, description="leave out what is in the history")
 
 
@@ -129,7 +133,9 @@ def _invalid(_: Request, error: Exception) -> JSONResponse:
 def _mistake(_: Request, error: Exception) -> JSONResponse:
     """A person's mistake is 422, a full line 503; both with the sentence that the page would show."""
     if isinstance(error, Busy):
-        return JSONResponse({"detail": str(error)}, status_code=503, headers={"Retry-After": str(error.seconds)})
+        return JSONResponse(
+            {"detail": str(error)}, status_code=503, headers={"Retry-After": str(error.seconds)}
+        )
     body: dict[str, object] = {"detail": str(error)}
     if isinstance(error, UnknownItem):
         body["suggestions"] = list(error.suggestions)

@@ -58,7 +58,9 @@ def reserve(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, UnicodeError) as error:
-        raise ServeError(f'"{host}" is no address of this machine: use --host 127.0.0.1 or 0.0.0.0.') from error
+        raise ServeError(
+            f'"{host}" is no address of this machine: use --host 127.0.0.1 or 0.0.0.0.'
+        ) from error
     reserved = socket.socket(family, kind, protocol)
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

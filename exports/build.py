@@ -19,6 +19,7 @@ def build_bundle(
     path: Path,
     runs: Mapping[Adapter, Path],
     paper_runs: Mapping[Adapter, Path],
+    head_runs: Mapping[Adapter, Path],
     created_by: str,
     machine: str,
     step: Step = lambda what, done, total: None,
@@ -29,10 +30,11 @@ def build_bundle(
         path: the bundle's folder.
         runs: the adapters that are bundled (trained on `loo`).
         paper_runs: runs of the same recipe on the published split, only to be measured; may be empty.
+        head_runs: runs that trained the second stage's heads on `runs`; may be empty.
         created_by: the command that reproduces the bundle.
         machine: where it was trained, in words.
     """
-    info = bundle_from_runs(path, runs, created_by, machine=machine)
+    info = bundle_from_runs(path, runs, created_by, machine=machine, heads=head_runs)
     measured = _measure(path, info, info.metrics.training["lora"].recipe["split"], 1, step)
     rows: list[MetricRow] = list(measured.rows)
     if paper_runs:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,12 @@ from exports.bundle_writer import AdapterParts, save_bundle
 
 
 def bundle_from_runs(
-    path: Path, runs: Mapping[Adapter, Path], created_by: str, retrieve: int = 100, machine: str = ""
+    path: Path,
+    runs: Mapping[Adapter, Path],
+    created_by: str,
+    retrieve: int = 100,
+    machine: str = "",
+    heads: Mapping[Adapter, Path] | None = None,
 ) -> BundleInfo:
     """Save finished runs as a bundle. What must be measured first (blend, second stage, results) comes later,
     through `exports.bundle.update_bundle`.
@@ -39,6 +45,7 @@ def bundle_from_runs(
         created_by: the command that reproduces the bundle.
         retrieve: C, how many items the router retrieves.
         machine: where it was trained, for the model card.
+        heads: runs that trained a second stage's head on one of `runs`; without one it stays untrained.
 
     Raises:
         BundleError: a run is unfinished, or the runs do not fit together.
@@ -57,6 +64,8 @@ def bundle_from_runs(
         raise BundleError("These runs stand on different encoders: train them from one recipe and one seed.")
     prepared = load_prepared(next(iter(runs.values())))
     parts = {name: _parts(folder, name) for name, folder in runs.items()}
+    for name, folder in (heads or {}).items():
+        parts[name] = replace(parts[name], branch=_parts(folder, name).branch)
     recipe = next(iter(recipes.values()))
     dataset = load_dataset(recipe.dataset)
     info = BundleInfo(
@@ -108,14 +117,11 @@ def _adapter(recipe: Recipe, parts: AdapterParts, summary: Mapping[str, Any]) ->
 
 
 def _training(recipe: Recipe, summary: Mapping[str, Any], machine: str) -> TrainingInfo:
-    whole = (
-        summary["steps_this_session"] == summary["steps"]
-    )  # a resumed run knows its last session's time only
     return TrainingInfo(
         recipe=recipe.model_dump(mode="json"),
         steps=summary["steps"],
         best_step=summary["best_step"] or summary["steps"],
-        minutes=summary["seconds_this_session"] / 60 if whole else None,
+        minutes=summary["training_seconds"] / 60,
         machine=machine,
     )
 

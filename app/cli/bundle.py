@@ -10,6 +10,8 @@ def bundle(
     ilora: Annotated[Path, typer.Option(help="Finished run folder of iLoRA.")],
     lora: Annotated[Path, typer.Option(help="Finished run folder of LoRA, same recipe and seed.")],
     out: Annotated[Path, typer.Option(help="Folder of the bundle; replaced when it is there.")],
+    ilora_head: Annotated[Path | None, typer.Option(help="Run that trained iLoRA's second stage.")] = None,
+    lora_head: Annotated[Path | None, typer.Option(help="Run that trained LoRA's second stage.")] = None,
     paper_ilora: Annotated[
         Path | None, typer.Option(help="iLoRA run on the published split, to be measured.")
     ] = None,
@@ -32,10 +34,15 @@ def bundle(
     paper: dict[Adapter, Path] = (
         {} if paper_ilora is None or paper_lora is None else {"lora": paper_lora, "ilora": paper_ilora}
     )
-    options = "".join(f" --paper-{name} {folder}" for name, folder in paper.items())
-    command = f"ilora bundle --lora {lora} --ilora {ilora}{options} --out {out}"
+    heads: dict[Adapter, Path] = {}
+    if lora_head is not None:
+        heads["lora"] = lora_head
+    if ilora_head is not None:
+        heads["ilora"] = ilora_head
     with StepsBar() as bar:
-        info = build_bundle(out, {"lora": lora, "ilora": ilora}, paper, command, machine, bar.step)
+        info = build_bundle(
+            out, {"lora": lora, "ilora": ilora}, paper, heads, "make bundle", machine, bar.step
+        )
     size = sum(file.size for file in info.files.values()) / 1e6
     typer.echo(f"{out}: {len(info.files)} files, {size:.1f} MB, verified.")
     for row in info.metrics.rows:

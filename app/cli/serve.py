@@ -10,12 +10,18 @@ from app.cli.download_bar import DownloadBar
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)] = 7860,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)
+    ] = 7860,
     bundle: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a trained bundle.", envvar="ILORA_BUNDLE", show_default="the one that comes with ilora"
+            help="Folder of a trained bundle.",
+            envvar="ILORA_BUNDLE",
+            show_default="the one that comes with ilora",
         ),
     ] = None,
 ) -> None:

@@ -40,6 +40,8 @@ def train(
         summary = run(wanted, folder, resume, progress.watch())
     counts = summary["parameters"]
     best = summary["best_validation_hr1"]
+    for alarm in summary["alarms"]:
+        typer.echo(f"Alarm: {alarm}", err=True)
     typer.echo(
         f"{summary['method']}: {summary['steps']} steps, best validation HR@1 "
         f"{'not measured' if best is None else f'{best:.4f}'} (n = {summary['validation_users']}) at step "

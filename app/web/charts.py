@@ -82,7 +82,7 @@ def ranked_list(items: Sequence[RankedItem], catalog: Sequence[Item], fill: str,
     rows = [
         f'<li><span class="rank">{item.rank}</span>'
         f'<span class="name"><span class="title">{escape(item.title)}{_star(item.index == star)}</span>'
-        f'<small>{escape(" · ".join(catalog[item.index].genres))}</small></span>'
+        f"<small>{escape(' · '.join(catalog[item.index].genres))}</small></span>"
         f"{bar(item.probability / longest, 'mixture', fill)}"
         f'<span class="number">{percent(item.probability)}</span>'
         f"{act('add', item.index, '+', f'Add {item.title} to the history')}</li>"
@@ -111,7 +111,7 @@ def compared_list(
             f'<li data-item="{item.index}" class="{"target" if item.index == star else ""}">'
             f'<span class="rank">{item.rank}</span>'
             f'<span class="title" title="{escape(item.title)}">{escape(item.title)}</span>{_star(item.index == star)}'
-            f'{move}{bar(item.probability / longest, adapter, fill)}'
+            f"{move}{bar(item.probability / longest, adapter, fill)}"
             f'<span class="number">{percent(item.probability)}</span></li>'
         )
     return f'<ol class="ranked compared">{"".join(rows)}</ol>'

@@ -69,7 +69,9 @@ def _column(
     adapter: AdapterName, done: Recommendation, target: int | None, before: dict[int, int] | None
 ) -> str:
     name, words = COLUMNS[adapter]
-    mixed = "".join(f"<span>{letter(expert)} {percent(weight)}</span>" for expert, weight in enumerate(done.gate))
+    mixed = "".join(
+        f"<span>{letter(expert)} {percent(weight)}</span>" for expert, weight in enumerate(done.gate)
+    )
     detail = f'<span class="mixed">{mixed}</span>' if mixed else ""
     fill = mixture_style(done.gate) if done.gate else ""
     return (

@@ -46,7 +46,11 @@ def _picture(split: str, rows: Sequence[MetricRow]) -> str:
     most = max(row.hr1_high for row in rows)
     with_ndcg = any(row.ndcg10 is not None for row in rows)
     lines = "".join(_line(row, most, with_ndcg) for row in rows)
-    ndcg = '<th scope="col" title="Normalised discounted cumulative gain at 10">NDCG@10, all titles</th>' if with_ndcg else ""
+    ndcg = (
+        '<th scope="col" title="Normalised discounted cumulative gain at 10">NDCG@10, all titles</th>'
+        if with_ndcg
+        else ""
+    )
     head = (
         '<tr><th scope="col">Method</th><th scope="col" class="wide">'
         f'<span title="HR@1: share of people whose next title is ranked first">Right at first place</span>, '

@@ -80,7 +80,9 @@ def trait_shares(
     return names, shares
 
 
-def portraits(gates: NDArray[np.float32], names: Sequence[str], shares: NDArray[np.float64]) -> tuple[Portrait, ...]:
+def portraits(
+    gates: NDArray[np.float32], names: Sequence[str], shares: NDArray[np.float64]
+) -> tuple[Portrait, ...]:
     """Gates [U, K] and trait shares [U, T] of the same U people -> K portraits."""
     people, experts = gates.shape
     group = max(2, round(LEANING * people))
@@ -102,7 +104,9 @@ def _standing_out(
     difference = inside.mean(0) - outside.mean(0)
     error = np.sqrt(inside.var(0, ddof=1) / len(inside) + outside.var(0, ddof=1) / len(outside))
     t = np.divide(difference, error, out=np.zeros_like(difference), where=error > 0)
-    lift = np.divide(inside.mean(0), outside.mean(0), out=np.zeros_like(difference), where=outside.mean(0) > 0)
+    lift = np.divide(
+        inside.mean(0), outside.mean(0), out=np.zeros_like(difference), where=outside.mean(0) > 0
+    )
     chosen = [i for i in np.argsort(-t, kind="stable") if t[i] >= MIN_T and lift[i] >= MIN_LIFT]
     return tuple(Trait(names[i], float(lift[i])) for i in chosen[:2])
 

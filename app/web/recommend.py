@@ -145,7 +145,9 @@ def history_list(service: Service, visit: Visit, said: str = "") -> str:
 
 def whose(service: Service, visit: Visit) -> str:
     """ "Your", or whose history is looked at."""
-    return "Your" if visit.case is None else f"Visitor {service.dataset.users[service.cases[visit.case].user]}’s"
+    return (
+        "Your" if visit.case is None else f"Visitor {service.dataset.users[service.cases[visit.case].user]}’s"
+    )
 
 
 def result(service: Service, visit: Visit, rerank: bool = False) -> str:
@@ -190,7 +192,9 @@ def _notes(done: Recommendation) -> str:
 
 def _timings(done: Recommendation) -> str:
     steps = ("routing", "retrieval", "ranking")
-    told = " · ".join(f"{step} {milliseconds(done.timings_ms[step])}" for step in steps if step in done.timings_ms)
+    told = " · ".join(
+        f"{step} {milliseconds(done.timings_ms[step])}" for step in steps if step in done.timings_ms
+    )
     return f'<p class="fine timings" title="Measured on this server for this list">{told}</p>'
 
 
@@ -200,7 +204,8 @@ def build(service: Service, shared: Shared, first: Visit, first_result: str) -> 
     def find_titles(query: str) -> dict[str, object]:
         found = service.search(str(query))
         items = [
-            {"index": item.index, "title": item.title, "genres": " · ".join(item.genres)} for item in found.items
+            {"index": item.index, "title": item.title, "genres": " · ".join(item.genres)}
+            for item in found.items
         ]
         return {"items": items, "literal": found.literal}
 

@@ -44,7 +44,8 @@ def expert_colour(expert: int) -> Colour:
 def css() -> str:
     """The page's own style sheet, with one rule per expert colour."""
     fills = "".join(
-        f".expert-{i} {{ --fill: {colour.fill}; --ink: {colour.ink}; }}\n" for i, colour in enumerate(EXPERT_COLOURS)
+        f".expert-{i} {{ --fill: {colour.fill}; --ink: {colour.ink}; }}\n"
+        for i, colour in enumerate(EXPERT_COLOURS)
     )
     return fills + (HERE / "page.css").read_text(encoding="utf-8")
 

@@ -26,6 +26,7 @@ from core.ilora import count_parameters
 from core.prompt import Wording
 from core.ranker import Ranker
 from core.ranking_model import RankingModel
+from core.training.alarms import gate_alarms, overfitting_alarm
 from core.training.checkpoint import load_trainable
 from core.training.encoder_training import EncoderEpoch
 from core.training.objective import Objective
@@ -197,11 +198,29 @@ def _finish(
         "best_step": trainer.state.best_global_step,
         "best_validation_hr1": trainer.state.best_metric,
         "validation_users": len(trainer.validate.cases) if isinstance(trainer.validate, Validation) else None,
+        "training_seconds": round(_training_seconds(logged, recipe.optimizer.batch_size), 1),
         "seconds_this_session": round(seconds, 1),
         "steps_this_session": trainer.state.global_step - done_before,
+        "alarms": [
+            *(gate_alarms(logged[-1]) if logged else []),
+            *(
+                overfitting_alarm(trainer.state.best_metric, evaluations[-1]["eval_hr1"])
+                if evaluations
+                else []
+            ),
+        ],
         "parameters": {"lora": counts.lora, "gate": counts.gate},
         "last_log": logged[-1] if logged else None,
         "validations": [{k: e[k] for k in ("step", "eval_hr1", "eval_ndcg10")} for e in evaluations],
     }
     (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def _training_seconds(logged: list[dict[str, Any]], batch_size: int) -> float:
+    """Seconds of training steps over all sessions of a run, without validation, loading and lost steps."""
+    total, last = 0.0, 0
+    for entry in logged:
+        total += (entry["step"] - last) * batch_size / entry["rows_per_second"]
+        last = entry["step"]
+    return total

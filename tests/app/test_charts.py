@@ -47,7 +47,14 @@ def test_a_hostile_title_stays_text(piece: str) -> None:
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.41, "41 %"), (0.0996, "10 %"), (0.0234, "2.3 %"), (0.0004, "0.04 %"), (0.00001, "< 0.01 %"), (0, "0 %")],
+    [
+        (0.41, "41 %"),
+        (0.0996, "10 %"),
+        (0.0234, "2.3 %"),
+        (0.0004, "0.04 %"),
+        (0.00001, "< 0.01 %"),
+        (0, "0 %"),
+    ],
 )
 def test_shares_are_rounded_to_what_can_be_read(share: float, text: str) -> None:
     assert percent(share) == text

@@ -15,8 +15,12 @@ def test_overlapping_intervals_are_no_difference() -> None:
 
 
 def test_the_better_one_is_named_whichever_it_is() -> None:
-    assert "iLoRA is right more often than LoRA" in verdict([_row("ilora", 0.55, 0.03), _row("lora", 0.44, 0.03)])
-    assert "LoRA is right more often than iLoRA" in verdict([_row("ilora", 0.35, 0.03), _row("lora", 0.44, 0.03)])
+    assert "iLoRA is right more often than LoRA" in verdict(
+        [_row("ilora", 0.55, 0.03), _row("lora", 0.44, 0.03)]
+    )
+    assert "LoRA is right more often than iLoRA" in verdict(
+        [_row("ilora", 0.35, 0.03), _row("lora", 0.44, 0.03)]
+    )
 
 
 def test_nothing_is_said_about_what_was_not_measured() -> None:

@@ -54,4 +54,9 @@ def test_example_visitors_differ_in_what_they_are_named_by() -> None:
 
 
 def test_words_are_joined_as_people_do() -> None:
-    assert [join_words(w) for w in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+    assert [join_words(w) for w in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]

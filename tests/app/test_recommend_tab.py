@@ -69,7 +69,9 @@ def test_buttons_move_remove_clear_and_undo(service: Service) -> None:
     assert changed(service, visit, "clear", "")[0].history == ()
 
 
-@pytest.mark.parametrize(("name", "value"), [("add", "-1"), ("add", "999999"), ("visitor", "-1"), ("dance", "3")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("add", "-1"), ("add", "999999"), ("visitor", "-1"), ("dance", "3")]
+)
 def test_a_forged_press_changes_nothing(service: Service, name: str, value: str) -> None:
     assert changed(service, Visit((10, 11)), name, value)[0].history == (10, 11)
 

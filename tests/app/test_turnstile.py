@@ -29,7 +29,11 @@ def test_only_one_is_inside_at_any_time() -> None:
 
 def test_a_full_line_refuses_at_once_and_names_a_time() -> None:
     turnstile = Turnstile(line=0)
-    with turnstile.pass_through(), pytest.raises(Busy, match=r"about \d+ s") as refused, turnstile.pass_through():
+    with (
+        turnstile.pass_through(),
+        pytest.raises(Busy, match=r"about \d+ s") as refused,
+        turnstile.pass_through(),
+    ):
         pass
     assert refused.value.seconds >= 1
     with turnstile.pass_through():  # the refused one left no trace

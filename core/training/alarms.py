@@ -1,0 +1,42 @@
+"""A run reports its own failures, each with the number that tripped (the paper's list of failures)."""
+
+from collections.abc import Mapping
+from math import log
+
+DEAD_SHARE = 0.02
+"""An expert with a smaller mean share of the gate is dead: nobody gets it."""
+FLAT_SPREAD = 0.01
+"""Below this standard deviation of shares between people the gate gives everybody the same mixture."""
+COLLAPSED_ENTROPY = 0.1
+"""Share of ln K below which everybody's gate sits on one expert."""
+OVERFITTED_DROP = 0.02
+"""Validation HR@1 that far below the best at the end of a run."""
+
+
+def gate_alarms(numbers: Mapping[str, float]) -> list[str]:
+    """Sentences about the gate, from the numbers a training step logs; none when all is well or without a gate."""
+    shares = [value for name, value in sorted(numbers.items()) if name.startswith("gate_share_")]
+    if not shares:
+        return []
+    alarms = [
+        f"Expert {index} is dead: its mean share is {share:.3f}, below {DEAD_SHARE}."
+        for index, share in enumerate(shares)
+        if share < DEAD_SHARE
+    ]
+    if numbers["gate_entropy"] < COLLAPSED_ENTROPY * log(len(shares)):
+        alarms.append(
+            f"The gate has collapsed: its mean entropy is {numbers['gate_entropy']:.3f} "
+            f"of at most ln K = {log(len(shares)):.3f}."
+        )
+    if numbers["gate_spread"] < FLAT_SPREAD:
+        alarms.append(
+            f"The gate ignores its input: shares differ between people by {numbers['gate_spread']:.4f} only."
+        )
+    return alarms
+
+
+def overfitting_alarm(best: float, last: float) -> list[str]:
+    """A sentence when the last validation lies clearly below the best one."""
+    if best - last < OVERFITTED_DROP:
+        return []
+    return [f"Overfitting: validation HR@1 fell from {best:.3f} to {last:.3f}; the best weights were kept."]
