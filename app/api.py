@@ -82,7 +82,7 @@ class TitleInfo(BaseModel):
 
 
 def add_api(app: FastAPI, service: Service) -> None:
-    """Routes for programs and for the house: recommend, search, health, metrics; and errors as one sentence."""
+    """Routes for programs and for the house; errors are one sentence each."""
     router = APIRouter()
 
     @router.post("/api/recommend")

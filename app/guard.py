@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 64 * 1024
 """A hundred titles of 300 characters fit twice; anything longer is not a history."""
-# Gradio builds its templates in the browser (unsafe-eval) and styles them inline; nothing may come from elsewhere.
+# Gradio builds its templates in the browser (unsafe-eval), styles them inline; nothing comes from elsewhere.
 POLICY = "; ".join(
     [
         "default-src 'self'",

@@ -1,4 +1,4 @@
-"""Counters and clocks of the server, in Prometheus' words. No title, history or address of anybody is in them."""
+"""Counters and clocks of the server, in Prometheus' words. No title, history or address is in them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,7 +52,7 @@ class Meter:
 
     @contextmanager
     def request(self, kind: str) -> Iterator[None]:
-        """Count one request and time it: ok, refused (a person's mistake, or a full line) or failed (ours)."""
+        """Count one request and time it: ok, refused (a mistake, or a full line) or failed (ours)."""
         outcome = "failed"
         try:
             with self._seconds.labels(kind).time():

@@ -73,7 +73,7 @@ def reserve(host: str, port: int) -> socket.socket:
 
 def _not_free(host: str, port: int, error: OSError) -> ServeError:
     return ServeError(
-        f"Cannot listen on {host}:{port} ({error.strerror}): stop the program that does, or choose another --port."
+        f"Cannot listen on {host}:{port} ({error.strerror}): stop what does, or choose another --port."
     )
 
 

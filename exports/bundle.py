@@ -126,7 +126,7 @@ def _load_backbone(
 ) -> Backbone:
     known = ASSETS.get(wanted.asset)
     if known is None:
-        source, revision = wanted.asset, wanted.version
+        source, revision = wanted.asset, wanted.version or None
     else:
         source, revision = str(fetch(wanted.asset, progress) / known.members[0].file_name), None
     backbone = load_backbone(

@@ -25,7 +25,7 @@ from exports.bundle_info import (
     Metrics,
     TrainingInfo,
 )
-from exports.bundle_writer import AdapterParts, save_bundle
+from exports.bundle_writer import ADAPTER_WEIGHTS, AdapterParts, save_bundle
 
 
 def bundle_from_runs(
@@ -51,7 +51,7 @@ def bundle_from_runs(
         BundleError: a run is unfinished, or the runs do not fit together.
         RecipeError, RunError: a run folder cannot be read.
     """
-    for folder in runs.values():
+    for folder in (*runs.values(), *(heads or {}).values()):
         if not (folder / SUMMARY).is_file():
             raise BundleError(
                 f"{folder} holds no finished run ({SUMMARY} is missing): train it to its end first."
@@ -65,7 +65,10 @@ def bundle_from_runs(
     prepared = load_prepared(next(iter(runs.values())))
     parts = {name: _parts(folder, name) for name, folder in runs.items()}
     for name, folder in (heads or {}).items():
-        parts[name] = replace(parts[name], branch=_parts(folder, name).branch)
+        head = _parts(folder, name)
+        if file_info(head.folder / ADAPTER_WEIGHTS) != file_info(parts[name].folder / ADAPTER_WEIGHTS):
+            raise BundleError(f"{folder} trained its head on another adapter than that of {runs[name]}.")
+        parts[name] = replace(parts[name], branch=head.branch)
     recipe = next(iter(recipes.values()))
     dataset = load_dataset(recipe.dataset)
     info = BundleInfo(
@@ -95,9 +98,7 @@ def _parts(folder: Path, name: str) -> AdapterParts:
 def _backbone(recipe: Recipe) -> BackboneInfo:
     model = recipe.model
     known = ASSETS.get(model.backbone)
-    version = known.version if known else model.revision
-    if version is None:
-        raise BundleError(f"{model.backbone} has no fixed version: name a commit in model.revision.")
+    version = known.version if known else model.revision or ""
     backbone = open_backbone(recipe, trainable=False)
     return BackboneInfo(
         asset=model.backbone, version=version, sha256=backbone.sha256, quantization=model.quantization

@@ -48,7 +48,7 @@ class BackboneInfo(Record):
     """The frozen language model that the adapters belong to."""
 
     asset: str = Field(description="name in core.assets, a hub id or a folder's name")
-    version: str = Field(description="package version or hub revision")
+    version: str = Field(description="package version or hub revision; empty for a folder")
     sha256: Sha256 = Field(description="of the weights")
     quantization: Literal["nf4", "bf16", "fp32"] = Field(description="how it was held while training")
 

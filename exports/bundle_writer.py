@@ -124,7 +124,7 @@ def _copy_adapter(source: Path, target: Path, base: str) -> None:
 
 
 def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Not `save_file`: that makes files which only their owner can read, and a server may be somebody else."""
+    """Not `save_file`: only the owner can read what that writes, and a server may run as another user."""
     path.write_bytes(save(dict(tensors), metadata={"format": "pt"}))
 
 

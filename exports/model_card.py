@@ -39,9 +39,7 @@ def _results(rows: tuple[MetricRow, ...]) -> str:
     among = rows[0].candidates
     head = ["method", "split", "n", f"HR@1 among {among} [95 %]"]
     with_ndcg = any(row.ndcg10 is not None for row in rows)
-    lines = [
-        [r.method, r.split, f"{r.n:,}", f"{r.hr1:.3f} [{r.hr1_low:.3f}, {r.hr1_high:.3f}]"] for r in rows
-    ]
+    lines = [[row.method, row.split, f"{row.n:,}", _rate(row, among)] for row in rows]
     if with_ndcg:
         head.append("NDCG@10, full catalogue")
         for line, row in zip(lines, rows, strict=True):
@@ -50,12 +48,17 @@ def _results(rows: tuple[MetricRow, ...]) -> str:
     text = (
         "## Results\n\n"
         "Test users, each with one held-out item. HR@1 is the share of users whose item is ranked first "
-        f"among it and {among - 1} items they never touched (drawn once, the same for every method), with "
-        "Wilson intervals. "
-        "The two columns answer different questions and must not be compared with each other.\n\n"
-        + _table(head, lines)
+        "among it and items they never touched (drawn once, the same for every method), with its Wilson "
+        "interval."
     )
-    return text + ("\n\n" + "\n".join(notes) if notes else "")
+    if with_ndcg:
+        text += " NDCG@10 ranks the full catalogue instead: never compare the two columns with each other."
+    return "\n\n".join([text, _table(head, lines), *(["\n".join(notes)] if notes else [])])
+
+
+def _rate(row: MetricRow, among: int) -> str:
+    other = "" if row.candidates == among else f" (among {row.candidates})"
+    return f"{row.hr1:.3f} [{row.hr1_low:.3f}, {row.hr1_high:.3f}]{other}"
 
 
 def _weak(info: BundleInfo) -> str:

@@ -88,7 +88,6 @@ def _open(bundle: Path | None, named: list[str]) -> "Recommender":
     """The bundle's recommender; misspelt titles are refused before the slow part."""
     from app.cli.download_bar import DownloadBar
     from app.cli.loading import Loading
-
     from core.data.registry import load_dataset
     from exports.bundle_check import read_info
     from exports.bundle_info import DEFAULT_BUNDLE

@@ -1,10 +1,10 @@
-"""Bars, lists and numbers as small pieces of HTML. Titles are data: everything from outside is escaped here."""
+"""Bars, lists and numbers as small pieces of HTML. Titles are data: what comes from outside is escaped."""
 
 from collections.abc import Sequence
 from html import escape
 
+from app.palette import expert_colour, expert_letter
 from app.web.portraits import Portrait
-from app.web.theme import expert_colour, expert_letter
 from core.catalog import Item
 from core.recommendation import AdapterName, RankedItem
 
@@ -56,14 +56,15 @@ def expert_bars(gate: Sequence[float], portraits: Sequence[Portrait]) -> str:
     for portrait, weight in zip(portraits, gate, strict=True):
         words = escape(portrait.words) or "no single taste"
         hint = (
-            f"Gate weight of expert {expert_letter(portrait.expert)} (softmax over {len(portraits)} experts). "
+            f"Gate weight of expert {expert_letter(portrait.expert)}, softmax over {len(portraits)} experts. "
             f"In words: what the {portrait.group} people who lean on it most watch more than the others"
             f"{_lifts(portrait)}. It is the largest weight of {portrait.leads} people; its mean is "
             f"{percent(portrait.share)}."
         )
         rows.append(
-            f'<div class="expert expert-{portrait.expert % 8}" title="{escape(hint)}">{letter(portrait.expert)}'
-            f'<span class="words">{words}</span>{bar(weight)}<span class="number">{percent(weight)}</span></div>'
+            f'<div class="expert expert-{portrait.expert % 8}" title="{escape(hint)}">'
+            f'{letter(portrait.expert)}<span class="words">{words}</span>'
+            f'{bar(weight)}<span class="number">{percent(weight)}</span></div>'
         )
     return f'<div class="experts">{"".join(rows)}</div>'
 
@@ -74,7 +75,7 @@ def _lifts(portrait: Portrait) -> str:
 
 
 def ranked_list(items: Sequence[RankedItem], catalog: Sequence[Item], fill: str, star: int | None) -> str:
-    """The list a person gets: rank, title, genres, probability, and a button that adds the title to the history.
+    """The list a person gets: rank, title, genres, probability, and a button to add the title to the history.
 
     Bars are drawn relative to the most probable item; the numbers are the probabilities themselves.
     """
@@ -110,7 +111,8 @@ def compared_list(
         rows.append(
             f'<li data-item="{item.index}" class="{"target" if item.index == star else ""}">'
             f'<span class="rank">{item.rank}</span>'
-            f'<span class="title" title="{escape(item.title)}">{escape(item.title)}</span>{_star(item.index == star)}'
+            f'<span class="title" title="{escape(item.title)}">{escape(item.title)}</span>'
+            f"{_star(item.index == star)}"
             f"{move}{bar(item.probability / longest, adapter, fill)}"
             f'<span class="number">{percent(item.probability)}</span></li>'
         )
@@ -126,9 +128,10 @@ def _move(item: RankedItem, before: int) -> str:
 
 
 def act(name: str, value: object, face: str, label: str, key: str = "") -> str:
-    """A button that tells the server `name` and `value` (see acts.js); `key` keeps the focus over a redraw."""
+    """A button that tells the server `name` and `value` (see acts.js); `key` keeps focus over a redraw."""
     focus = f' data-key="{escape(key)}"' if key else ""
     return (
-        f'<button type="button" class="act" data-act="{escape(name)}" data-value="{escape(str(value))}"{focus} '
+        f'<button type="button" class="act" data-act="{escape(name)}" '
+        f'data-value="{escape(str(value))}"{focus} '
         f'aria-label="{escape(label)}" title="{escape(label)}">{escape(face)}</button>'
     )

@@ -1,4 +1,4 @@
-"""The tab "Compare": base, LoRA and iLoRA on the same history and the same 20 titles, and what was measured."""
+"""The tab "Compare": base, LoRA and iLoRA on the same history and 20 titles; and what was measured."""
 
 from html import escape
 
@@ -15,10 +15,10 @@ from core.recommendation import AdapterName, Recommendation
 from core.recommender import Comparison
 from quant.errors import IloraError
 
-COLUMNS: dict[AdapterName, tuple[str, str]] = {
-    "base": ("Base", "the language model as it came, reading titles"),
-    "lora": ("LoRA", "trained once, the same for everybody"),
-    "ilora": ("iLoRA", "trained experts, mixed for this history"),
+COLUMNS: dict[AdapterName, str] = {
+    "base": "the language model as it came, reading titles",
+    "lora": "trained once, the same for everybody",
+    "ilora": "trained experts, mixed for this history",
 }
 SHOWN_TITLES = 10
 
@@ -59,8 +59,8 @@ def _which_titles(done: Comparison, target: int | None) -> str:
         origin = f"The {count} titles are those that routing retrieves for this history"
     else:
         origin = (
-            f"The {count} titles are the evaluation’s own for this person: what came next ★ and {count - 1} drawn at "
-            "random from what the person never touched"
+            f"The {count} titles are the evaluation’s own for this person: what came next ★ and {count - 1} "
+            "drawn at random from what the person never touched"
         )
     return f"{origin}. Probabilities are among these {count}. ▲▼ count places against LoRA."
 
@@ -68,14 +68,14 @@ def _which_titles(done: Comparison, target: int | None) -> str:
 def _column(
     adapter: AdapterName, done: Recommendation, target: int | None, before: dict[int, int] | None
 ) -> str:
-    name, words = COLUMNS[adapter]
     mixed = "".join(
         f"<span>{letter(expert)} {percent(weight)}</span>" for expert, weight in enumerate(done.gate)
     )
     detail = f'<span class="mixed">{mixed}</span>' if mixed else ""
     fill = mixture_style(done.gate) if done.gate else ""
     return (
-        f'<section class="column" data-adapter="{adapter}"><h3>{ADAPTER_NAMES[adapter]} <small>{words}</small></h3>'
+        f'<section class="column" data-adapter="{adapter}">'
+        f"<h3>{ADAPTER_NAMES[adapter]} <small>{COLUMNS[adapter]}</small></h3>"
         f'<p class="detail">{detail}</p>{compared_list(adapter, done.items, fill, target, before)}</section>'
     )
 

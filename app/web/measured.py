@@ -1,4 +1,4 @@
-"""The evaluation of the bundle as a picture: rates with their intervals, and a sentence that claims no more than they do."""
+"""The evaluation of the bundle: rates with their intervals, and a sentence that claims no more."""
 
 from collections.abc import Sequence
 from html import escape
@@ -8,9 +8,11 @@ from exports.bundle_info import MetricRow
 
 SPLITS = {
     "loo": "Every person’s last title held out",
-    "paper": "The published split, with people the model never saw",
+    "paper": "The published split",
 }
 NAMES = {"ilora": "iLoRA", "lora": "LoRA", "base": "Base", "popularity": "Popularity", "sasrec": "SASRec"}
+HR1 = "HR@1: share of all people whose next title is ranked first"
+NDCG = "Normalised discounted cumulative gain at 10, over the whole catalogue"
 
 
 def evaluation(rows: Sequence[MetricRow]) -> str:
@@ -46,22 +48,18 @@ def _picture(split: str, rows: Sequence[MetricRow]) -> str:
     most = max(row.hr1_high for row in rows)
     with_ndcg = any(row.ndcg10 is not None for row in rows)
     lines = "".join(_line(row, most, with_ndcg) for row in rows)
-    ndcg = (
-        '<th scope="col" title="Normalised discounted cumulative gain at 10">NDCG@10, all titles</th>'
-        if with_ndcg
-        else ""
-    )
-    head = (
-        '<tr><th scope="col">Method</th><th scope="col" class="wide">'
-        f'<span title="HR@1: share of people whose next title is ranked first">Right at first place</span>, '
-        f'among {rows[0].candidates}</th><th scope="col">95 % interval</th><th scope="col">People</th>{ndcg}</tr>'
-    )
+    ndcg = _head("NDCG@10, all titles", NDCG) if with_ndcg else ""
+    first = _head(f"Right at first place, among {rows[0].candidates}", HR1)
+    head = f"<tr>{_head('Method')}{first}{_head('95 % interval')}{_head('People')}{ndcg}</tr>"
     said = verdict(rows)
     sentence = f'<p class="lead">{said}</p>' if said else ""
-    return (
-        f'<section class="measured"><h3>{escape(SPLITS.get(split, split))} <small>split “{escape(split)}”</small></h3>'
-        f'{sentence}<div class="scroll"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div></section>'
-    )
+    title = f"{escape(SPLITS.get(split, split))} <small>split “{escape(split)}”</small>"
+    table = f"<table><thead>{head}</thead><tbody>{lines}</tbody></table>"
+    return f'<section class="measured"><h3>{title}</h3>{sentence}<div class="scroll">{table}</div></section>'
+
+
+def _head(text: str, hint: str = "") -> str:
+    return f'<th scope="col" title="{escape(hint)}">{escape(text)}</th>'
 
 
 def _line(row: MetricRow, most: float, with_ndcg: bool) -> str:
@@ -70,7 +68,8 @@ def _line(row: MetricRow, most: float, with_ndcg: bool) -> str:
     kind = row.method.casefold() if row.method.casefold() in ("ilora", "lora", "base") else ""
     chance = 100 * scale / row.candidates
     picture = (
-        f'<span class="interval {kind}" aria-hidden="true"><i class="chance" style="left:{chance:.1f}%" title="chance"></i>'
+        f'<span class="interval {kind}" aria-hidden="true">'
+        f'<i class="chance" style="left:{chance:.1f}%" title="chance"></i>'
         f'<i class="range" style="left:{left:.1f}%;width:{width:.1f}%"></i>'
         f'<i class="point" style="left:{row.hr1 * scale:.1f}%"></i></span>'
     )

@@ -13,6 +13,7 @@ FORGET_AFTER = 4 * 3600
 """Seconds after which an idle visitor's history is dropped from memory."""
 WAITING = 32
 """Most requests in the page's queue; Gradio tells the next one at once that the line is full."""
+BITS = {"nf4": 4, "bf16": 16, "fp32": 32}
 
 
 def build_page(service: Service) -> gr.Blocks:
@@ -39,9 +40,11 @@ def build_page(service: Service) -> gr.Blocks:
 
 def _head(service: Service) -> str:
     experts = service.recommender.num_experts
+    bits = BITS[service.info.backbone.quantization]
     return (
-        f'<header><div><h1>{NAME}</h1><p class="fine">A small language model, held in 4 bits on this machine, ranks '
-        f"{len(service.catalog):,} titles. {experts} trained experts are mixed anew for every history.</p></div>"
+        f'<header><div><h1>{NAME}</h1><p class="fine">A small language model, held in {bits} bits on this '
+        f"machine, ranks {len(service.catalog):,} titles. {experts} trained experts are mixed anew for every "
+        "history.</p></div>"
         '<button type="button" class="act mode" aria-label="Switch between light and dark" '
         f'title="Light or dark">◐</button></header>'
     )

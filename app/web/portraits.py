@@ -1,4 +1,4 @@
-"""Who leans on which expert, in words computed from real histories; and example visitors, named the same way."""
+"""Who leans on which expert, in words computed from histories; and example visitors, named the same way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from core.catalog import Catalog, Item
 
 LEANING = 0.1
-"""An expert is described by the tenth of all people who lean on it most; so an expert that leads nobody has a
+"""An expert is described by the tenth of all people who lean on it most; so one that leads nobody has a
 portrait too, and every portrait rests on the same number of people."""
 MIN_T, MIN_LIFT = 3.0, 1.15
-"""A trait is told only if it is beyond chance (Welch's t; about 25 traits x K experts are looked at) and large
-enough to notice."""
+"""A trait is told only if it is beyond chance (Welch's t; about 25 traits x K experts are looked at) and
+large enough to notice."""
 TELLING_SHARE = 1 / 3
 """An example person is named by traits that at least this part of the history has."""
 _ERAS = ((1970, "pre-1970 titles"), (1980, "1970s titles"), (1990, "1980s titles"))
@@ -114,8 +114,8 @@ def _standing_out(
 def choose_visitors(names: Sequence[str], shares: NDArray[np.float64], count: int) -> list[tuple[int, str]]:
     """Example people for the page: [U, T] shares -> `count` pairs (row, words), chosen by taste alone.
 
-    Each is the person whose history is most unlike the average in one trait that nobody chosen before is named by.
-    What a model makes of them plays no part, so the examples flatter no method.
+    Each is the person whose history is most unlike the average in one trait that nobody chosen before is
+    named by. What a model makes of them plays no part, so the examples flatter no method.
     """
     surplus = shares - shares.mean(0)
     free = surplus.copy()

@@ -1,4 +1,4 @@
-"""The tab "Recommend": a history on the left, on the right the list, the experts it leans on, and the time it took."""
+"""The tab "Recommend": a history on the left; on the right the list, the experts behind it, and the time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from html import escape
 
 import gradio as gr
 
-from app.web.charts import act, expert_bars, milliseconds, mixture_style, ranked_list
+from app.web.charts import act, expert_bars, milliseconds, mixture_style, percent, ranked_list
 from app.web.sentences import leaning
 from app.web.service import Pasted, Service
 from app.web.theme import piece, script
@@ -16,13 +16,14 @@ from core.recommendation import Recommendation
 from quant.errors import IloraError
 
 TOP = 10
-# Through the queue, because only there does a changed state tell its followers; but past those who wait for the model.
+# Through the queue, as only there a changed state tells its followers; but past those who wait for the model.
 AT_ONCE = {"concurrency_limit": 8, "show_progress": "hidden", "api_visibility": "private"}
 SEARCH_BOX = """
 <label class="caption" for="search-box">Add a title to the history</label>
 <div class="search">
   <input id="search-box" type="text" role="combobox" autocomplete="off" spellcheck="false" maxlength="200"
-    aria-expanded="false" aria-controls="search-found" aria-autocomplete="list" placeholder="Type a few letters…">
+    aria-expanded="false" aria-controls="search-found" aria-autocomplete="list"
+    placeholder="Type a few letters…">
   <ul id="search-found" role="listbox" aria-label="Titles found" hidden></ul>
 </div>
 """
@@ -106,11 +107,12 @@ def visitor_chips(service: Service, visit: Visit) -> str:
         hint = f"Person {visitor.user}: the last {len(service.cases[visitor.case].history)} titles"
         chips.append(
             f'<button type="button" class="act chip" data-act="visitor" data-value="{number}" '
-            f'data-key="visitor-{number}" aria-pressed="{pressed}" title="{escape(hint)}">{escape(visitor.words)}'
-            "</button>"
+            f'data-key="visitor-{number}" aria-pressed="{pressed}" title="{escape(hint)}">'
+            f"{escape(visitor.words)}</button>"
         )
     return (
-        '<p class="caption">Start from a real person <small>whose next title was kept from the model</small></p>'
+        '<p class="caption">Start from a real person '
+        "<small>whose next title was kept from the model</small></p>"
         f'<div class="chips">{"".join(chips)}</div>'
     )
 
@@ -132,6 +134,7 @@ def history_list(service: Service, visit: Visit, said: str = "") -> str:
             f'<li><span class="rank">{place + 1}</span><span class="title">{escape(title)}</span>'
             f'<span class="tools">{up}{down}{remove}</span></li>'
         )
+    order = "Oldest first; the last one counts as the latest." if count > 1 else ""
     empty = '<p class="fine">Nothing here yet. Add a title above, or start from one of the people.</p>'
     listed = f'<ol class="history">{"".join(rows)}</ol>' if rows else empty
     clear = act("clear", "", "Clear", "Empty the history", "clear")
@@ -139,7 +142,7 @@ def history_list(service: Service, visit: Visit, said: str = "") -> str:
     return (
         f'{said}<div class="head"><h3>{escape(whose(service, visit))} history</h3>'
         f'<span class="tools wide">{undo}{clear if rows else ""}</span></div>'
-        f'{listed}<p class="fine">{"Oldest first; the last one counts as the latest." if count > 1 else ""}</p>'
+        f'{listed}<p class="fine">{order}</p>'
     )
 
 
@@ -175,7 +178,8 @@ def result(service: Service, visit: Visit, rerank: bool = False) -> str:
 def _meaning(done: Recommendation) -> str:
     kind = "Share of what people watched" if done.stage == "popular" else "Probability"
     longest = max((item.probability for item in done.items), default=0.0)
-    return f"{kind} among the {done.ranked:,} titles ranked; bars are drawn against the highest, {100 * longest:.2g} %."
+    ranked = f"{kind} among the {done.ranked:,} titles ranked"
+    return f"{ranked}; bars are drawn against the highest, {percent(longest)}."
 
 
 def _next_title(service: Service, done: Recommendation, target: int | None) -> str:

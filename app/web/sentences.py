@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 
+from app.palette import expert_letter
 from app.web.charts import ADAPTER_NAMES, percent
 from app.web.portraits import Portrait, join_words
-from app.web.theme import expert_letter
 from core.recommendation import AdapterName, RankedItem, Recommendation
 
 CLEARLY = 0.05

@@ -1,4 +1,4 @@
-"""What the page and the HTTP interface ask: one recommender, one line of people, and what is known of the experts."""
+"""What the page and the HTTP interface ask: one recommender, one line, and what is known of the experts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ from exports.bundle import BundleInfo, load_bundle
 from exports.bundle_check import read_info
 
 HISTORY = 10
-"""Items of a held-out person's history that are shown and described: the length that the evaluation asks with."""
+"""Items of a person's history that are shown and described: the length that the evaluation asks with."""
 SPLIT = "loo"
 EXAMPLES = 5
 LINE = 16
-"""How many may wait for the model; with a list in about half a second the last of them waits some ten seconds."""
+"""How many may wait for the model; at half a second for a list, the last of them waits some ten seconds."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Service:
         return Found(items, bool(items) and all(word in fold(items[0].title) for word in words))
 
     def read_list(self, text: str) -> Pasted:
-        """One title or id per line (bullets and numbering allowed); also ids or titles with tabs or semicolons between."""
+        """One title or id per line, bullets and numbering allowed; tabs and semicolons part them as well."""
         known, unknown = [], []
         for entry in _entries(text):
             try:
@@ -134,8 +134,8 @@ class Service:
     def compare(self, history: Sequence[int], case: int | None) -> Comparison:
         """Every adapter over the same 20 titles, in turn and measured. Raises Busy too.
 
-        With a held-out person the titles are the evaluation's own: what came next among 19 drawn at random. For
-        everybody else they are the 20 that the router retrieves.
+        For a held-out case the titles are the evaluation's own: what came next among 19 drawn at random.
+        For everybody else they are the 20 that the router retrieves.
         """
         candidates = None if case is None else self.drawn(case)
         with self.meter.request("compare"), self.turnstile.pass_through():
@@ -161,6 +161,8 @@ def _without_number(line: str) -> str:
 
 def open_service(path: Path, say: Callable[[str], None], progress: Progress | None = None) -> Service:
     """A bundle folder -> a service that answers. Raises BundleError and AssetError as `load_bundle` does."""
-    recommender = load_bundle(path, say=say, progress=progress)
     info = read_info(path)
-    return Service(recommender, load_dataset(info.dataset.name), info, say)
+    say(f"Reading {info.dataset.name}.")
+    dataset = load_dataset(info.dataset.name, progress)
+    recommender = load_bundle(path, say=say, progress=progress, dataset=dataset)
+    return Service(recommender, dataset, info, say)

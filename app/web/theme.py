@@ -1,44 +1,13 @@
-"""How the page looks: an expert is a colour and a letter, fonts are the visitor's own, and nothing is fetched."""
+"""How the page looks: fonts are the visitor's own, colours work in dark and light, and nothing is fetched."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from string import ascii_uppercase
 from typing import Any
 
 import gradio as gr
 
+from app.palette import EXPERT_COLOURS
+
 HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Colour:
-    """A fill and the ink that is readable on it (contrast at least 4.5)."""
-
-    fill: str
-    ink: str
-
-
-# Okabe and Ito's palette, told apart by colour-blind people; the order keeps neighbours far from each other.
-EXPERT_COLOURS = (
-    Colour("#0072B2", "#fff"),
-    Colour("#E69F00", "#000"),
-    Colour("#009E73", "#000"),
-    Colour("#CC79A7", "#000"),
-    Colour("#56B4E9", "#000"),
-    Colour("#D55E00", "#000"),
-    Colour("#F0E442", "#000"),
-    Colour("#999999", "#000"),
-)
-
-
-def expert_letter(expert: int) -> str:
-    """0 -> "A"; the letter stands beside the colour everywhere, so colour is never the only carrier."""
-    return ascii_uppercase[expert % len(ascii_uppercase)]
-
-
-def expert_colour(expert: int) -> Colour:
-    """The colour of an expert, the same on every tab."""
-    return EXPERT_COLOURS[expert % len(EXPERT_COLOURS)]
 
 
 def css() -> str:

@@ -14,7 +14,7 @@ OVERFITTED_DROP = 0.02
 
 
 def gate_alarms(numbers: Mapping[str, float]) -> list[str]:
-    """Sentences about the gate, from the numbers a training step logs; none when all is well or without a gate."""
+    """Sentences about the gate from the numbers a step logs; none when all is well or without a gate."""
     shares = [value for name, value in sorted(numbers.items()) if name.startswith("gate_share_")]
     if not shares:
         return []

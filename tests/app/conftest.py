@@ -1,4 +1,4 @@
-"""The real bundle, loaded once for all tests of the people's side. ILORA_BUNDLE names another one, as for `ilora serve`."""
+"""The real bundle, loaded once for all these tests; ILORA_BUNDLE names another, as for `ilora serve`."""
 
 import os
 from collections.abc import Iterator

@@ -4,9 +4,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from app.palette import EXPERT_COLOURS
 from app.web.charts import act, compared_list, expert_bars, milliseconds, mixture_style, percent, ranked_list
 from app.web.portraits import Portrait, Trait
-from app.web.theme import EXPERT_COLOURS
 from core.catalog import Item
 from core.recommendation import RankedItem
 

@@ -1,4 +1,4 @@
-"""The HTTP interface with the real bundle: answers, refusals in one sentence, and what must never leave the server."""
+"""The HTTP interface with the real bundle: answers, refusals in one sentence, and what must never get out."""
 
 import socket
 import threading
@@ -187,7 +187,7 @@ def test_a_warm_list_over_the_whole_catalogue_comes_quickly(service: Service) ->
     case = service.cases[service.visitors[1].case]
     service.recommend(case.history)
     fastest = min(_seconds(service, case.history) for _ in range(5))
-    # Half a second is the promise on an idle machine (`make bench`); here only a lost cache or loop is caught.
+    # Half a second is the promise on an idle machine; here only a lost cache or a loop is caught.
     assert fastest < 5
 
 

@@ -1,4 +1,4 @@
-"""A real server in a process of its own and a real Chromium with a fresh profile; ILORA_BUNDLE as for `ilora serve`."""
+"""A real server in a process of its own, and a real Chromium with fresh profiles. ILORA_BUNDLE works."""
 
 import os
 import re
@@ -23,7 +23,7 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # a visitor without any network but this server
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no network but this server
 ]
 PATIENCE_MS = 30_000  # a loaded machine is slow; nothing here asserts seconds
 

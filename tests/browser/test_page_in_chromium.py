@@ -241,7 +241,7 @@ def test_nothing_is_asked_of_another_host_and_nothing_complains(visitor: Visitor
     foreign = [url for url in visitor.requested if urlsplit(url).netloc not in (here, "")]
     assert len(visitor.requested) > 10
     assert foreign == []
-    # A refused foreign font or script would be said here, even where the policy stops it before it is asked for.
+    # A foreign font or script would be said here even where the policy stops it before it is asked for.
     assert visitor.complaints == []
 
 

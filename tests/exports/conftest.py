@@ -23,6 +23,9 @@ from core.training.prepare import Prepared
 from exports.bundle import AdapterParts, save_bundle
 from exports.bundle_info import AdapterInfo, BackboneInfo, BundleInfo, DatasetInfo
 from quant.backbone import load_backbone
+from tests.core.training.conftest import quick_recipe, settings, shallow_folder
+
+__all__ = ["quick_recipe", "settings", "shallow_folder"]  # fixtures of a training run that takes seconds
 
 EXPERTS = {"ilora": 4, "lora": 1}
 RANK, COMPONENTS, HISTORY = 8, 16, 20

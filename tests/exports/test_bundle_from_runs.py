@@ -1,0 +1,75 @@
+"""Finished training runs become a bundle that answers as they did."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.errors import BundleError
+from core.training.prepare import load_prepared
+from core.training.recipe import Recipe
+from core.training.run import SUMMARY, train
+from exports.bundle import load_bundle, verify_bundle
+from exports.bundle_from_runs import bundle_from_runs
+from exports.bundle_info import Adapter
+
+Make = Callable[..., Recipe]
+
+
+@pytest.fixture(scope="module")
+def runs(quick_recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> dict[Adapter, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    train(quick_recipe(method="lora"), folder / "lora")
+    train(quick_recipe(method="ilora"), folder / "ilora")
+    return {"lora": folder / "lora", "ilora": folder / "ilora"}
+
+
+@pytest.fixture(scope="module")
+def head(quick_recipe: Make, runs: dict[Adapter, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that trained the second stage's head over the iLoRA run."""
+    folder = tmp_path_factory.mktemp("heads") / "ilora"
+    settings = ("mode=branch", "trained=head", f"start_from={runs['ilora']}", "run.max_steps=4")
+    train(quick_recipe(*settings, method="ilora"), folder)
+    return folder
+
+
+def test_runs_become_a_bundle_that_recommends(runs: dict[Adapter, Path], head: Path, tmp_path: Path) -> None:
+    info = bundle_from_runs(tmp_path / "mine", runs, created_by="pytest", heads={"ilora": head})
+    assert verify_bundle(tmp_path / "mine") == info and info.name == "mine"
+    assert {name: adapter.num_experts for name, adapter in info.adapters.items()} == {"lora": 1, "ilora": 4}
+    assert info.adapters["ilora"].trainable_parameters["gate"] == 4 * (info.encoder_width + 1)
+    assert info.metrics.training["ilora"].steps == 8
+
+    recommender = load_bundle(tmp_path / "mine")
+    for adapter in recommender.adapters:
+        assert len(recommender.recommend(["Fargo (1996)", "Heat (1995)"], adapter=adapter).items) == 10
+    prepared = load_prepared(runs["ilora"])
+    assert np.array_equal(recommender.popularity, prepared.popularity.long().numpy())
+    branch = recommender.ranker.model.branches["ilora"]
+    assert not torch.equal(branch.network[-1].weight, torch.zeros_like(branch.network[-1].weight))
+
+
+def test_an_unfinished_run_is_refused(runs: dict[Adapter, Path], tmp_path: Path) -> None:
+    unfinished = Path(shutil.copytree(runs["lora"], tmp_path / "unfinished"))
+    (unfinished / SUMMARY).unlink()
+    with pytest.raises(BundleError, match="holds no finished run"):
+        bundle_from_runs(tmp_path / "mine", {**runs, "lora": unfinished}, created_by="pytest")
+
+
+def test_runs_over_different_encoders_are_refused(
+    runs: dict[Adapter, Path], quick_recipe: Make, tmp_path: Path
+) -> None:
+    train(quick_recipe("run.seed=2", "run.max_steps=2", method="lora"), tmp_path / "other")
+    with pytest.raises(BundleError, match="different encoders"):
+        bundle_from_runs(tmp_path / "mine", {**runs, "lora": tmp_path / "other"}, created_by="pytest")
+
+
+def test_a_head_of_another_adapter_is_refused(runs: dict[Adapter, Path], head: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(runs["ilora"], tmp_path / "other"))
+    weights = other / "adapter" / "ilora" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(BundleError, match="trained its head on another adapter"):
+        bundle_from_runs(tmp_path / "mine", {"ilora": other}, created_by="pytest", heads={"ilora": head})
