@@ -238,7 +238,7 @@ class Recommender:
         if not rerank:
             return scores, pool, "catalogue", []
         if not self.choices[adapter].rerank:
-            kept = "Not re-ranked: on validation users the second stage made the order worse."
+            kept = "Not re-ranked: on validation users the second stage brought no better order."
             return scores, pool, "catalogue", [kept]
         pool = np.sort(pool[_best(scores, RETRIEVED)])
         return self._ask(visit, pool, adapter, mixture, "branch"), pool, "branch", []

@@ -1,4 +1,4 @@
-"""Tracing encoder, gate and retrieval into one ONNX file. Imported by exporting only: it needs torch."""
+"""Encoder, gate and retrieval traced into one ONNX file, and the encoder read back. Needs torch."""
 
 import copy
 import logging
@@ -10,7 +10,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from core.encoder import SASRec
+from core.encoder import EncoderShape, SASRec
 from core.gate import Gate
 
 OPSET = 20  # the first with Gelu as one operator; ONNX Runtime has run it since 1.17
@@ -62,6 +62,7 @@ def write_graph(
             output_names=list(output_names),
             dynamic_shapes={"history": sizes},
             verbose=False,
+            optimize=False,  # keeps weights by name for `read_encoder`; ONNX Runtime optimizes at load
         )
     assert program is not None
     model = program.model_proto
@@ -69,6 +70,24 @@ def write_graph(
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, path)
+
+
+def read_encoder(path: Path, shape: EncoderShape) -> SASRec:
+    """The encoder that a router file was exported from, weight for weight: to compare, or to train on from.
+
+    Raises:
+        KeyError: the file holds no encoder of that shape.
+    """
+    stored = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
+    encoder = SASRec(shape)
+    names = encoder.state_dict()
+    encoder.load_state_dict(
+        {
+            name: torch.from_numpy(onnx.numpy_helper.to_array(stored[f"encoder.{name}"]).copy())
+            for name in names
+        }
+    )
+    return encoder.eval()
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -46,6 +46,7 @@ class RouterShape:
         num_experts: K (1 without a gate).
         max_length: how many of the last items the encoder reads.
         retrieve: C, at most N.
+        layers, heads: of the encoder, needed to build its torch twin.
     """
 
     num_items: int
@@ -53,6 +54,8 @@ class RouterShape:
     num_experts: int
     max_length: int
     retrieve: int
+    layers: int
+    heads: int
 
 
 def export_router(encoder: SASRec, gate: Gate | None, path: Path, retrieve: int = 100) -> RouterShape:
@@ -70,6 +73,8 @@ def export_router(encoder: SASRec, gate: Gate | None, path: Path, retrieve: int 
         num_experts=1 if gate is None else gate.num_experts,
         max_length=encoder.shape.max_length,
         retrieve=min(retrieve, encoder.shape.num_items),
+        layers=encoder.shape.layers,
+        heads=encoder.shape.heads,
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -294,7 +294,7 @@ def test_a_comparison_orders_the_same_candidates_three_ways(recommender: Recomme
 
 def test_named_candidates_of_a_comparison_are_all_ranked(recommender: Recommender) -> None:
     compared = recommender.compare(
-        HISTORY, candidates=["Toy Story (1995)", "Heat (1995)", "Antz (1998)"], k=3
+        HISTORY, candidates=["Toy Story (1995)", "Heat (1995)", "Titanic (1997)"], k=3
     )
     assert len(compared.candidates) == 3
     assert all("Toy Story (1995)" in [item.title for item in r.items] for r in compared.lists.values())
