@@ -1,6 +1,6 @@
 """The README of a bundle. Every number comes from the bundle's own record; what is absent is not shown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from exports.bundle_info import AdapterInfo, BundleInfo, MetricRow, TrainingInfo
 
@@ -36,14 +36,6 @@ def _head(info: BundleInfo) -> str:
 def _results(rows: tuple[MetricRow, ...]) -> str:
     if not rows:
         return ""
-    among = rows[0].candidates
-    head = ["method", "split", "n", f"HR@1 among {among} [95 %]"]
-    with_ndcg = any(row.ndcg10 is not None for row in rows)
-    lines = [[row.method, row.split, f"{row.n:,}", _rate(row, among)] for row in rows]
-    if with_ndcg:
-        head.append("NDCG@10, full catalogue")
-        for line, row in zip(lines, rows, strict=True):
-            line.append("" if row.ndcg10 is None else f"{row.ndcg10:.3f}")
     notes = [f"- {row.method}, {row.split}: {row.note}" for row in rows if row.note]
     text = (
         "## Results\n\n"
@@ -51,9 +43,21 @@ def _results(rows: tuple[MetricRow, ...]) -> str:
         "among it and items they never touched (drawn once, the same for every method), with its Wilson "
         "interval."
     )
-    if with_ndcg:
+    if any(row.ndcg10 is not None for row in rows):
         text += " NDCG@10 ranks the full catalogue instead: never compare the two columns with each other."
-    return "\n\n".join([text, _table(head, lines), *(["\n".join(notes)] if notes else [])])
+    return "\n\n".join([text, results_table(rows), *(["\n".join(notes)] if notes else [])])
+
+
+def results_table(rows: Sequence[MetricRow]) -> str:
+    """The measured rows as a Markdown table; at least one row. The README of the product shows the same."""
+    among = rows[0].candidates
+    head = ["method", "split", "n", f"HR@1 among {among} [95 %]"]
+    lines = [[row.method, row.split, f"{row.n:,}", _rate(row, among)] for row in rows]
+    if any(row.ndcg10 is not None for row in rows):
+        head.append("NDCG@10, full catalogue")
+        for line, row in zip(lines, rows, strict=True):
+            line.append("" if row.ndcg10 is None else f"{row.ndcg10:.3f}")
+    return _table(head, lines)
 
 
 def _rate(row: MetricRow, among: int) -> str:
