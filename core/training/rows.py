@@ -19,9 +19,6 @@ from core.prompt import Wording
 from core.training.recipe import RowsRecipe
 
 IGNORED = -100
-GATE_LENGTH = 50
-"""Items before the first supervised position that the gate reads at most, as the router does in service."""
-
 Retrieve = Callable[[Sequence[Sequence[int]]], NDArray[np.int64]]
 """Histories -> [B, C] retrieved items, best first."""
 
@@ -45,11 +42,18 @@ class Row:
 
 
 class _Rows(TorchDataset[Row]):
-    """Draws users by the recipe's rule; subclasses cut a row out of the user's sequence."""
+    """Draws users by the recipe's rule; subclasses cut a row out of the user's sequence.
 
-    def __init__(self, split: Split, recipe: RowsRecipe, count: int, seed: int) -> None:
+    Args:
+        gate_length: how many items before the first supervised position the gate reads at most (the encoder's
+            limit).
+    """
+
+    def __init__(
+        self, split: Split, recipe: RowsRecipe, count: int, seed: int, gate_length: int = 50
+    ) -> None:
         self.sequences = [sequence for sequence in split.train if len(sequence) >= 2]
-        self.recipe, self.count, self.seed = recipe, count, seed
+        self.recipe, self.count, self.seed, self.gate_length = recipe, count, seed, gate_length
         lengths = np.array([len(s) for s in self.sequences], dtype=np.float64)
         power = {"every_position": 1.0, "user_sqrt": 0.5, "user_uniform": 0.0, "late_positions": 0.0}[
             recipe.draw
@@ -82,7 +86,7 @@ class CatalogueRows(_Rows):
         window = sequence[start : end + 1]
         prefix = int(generator.integers(0, min(self.recipe.gate_prefix, len(window) - 1) + 1))
         supervised_from = start + prefix
-        length = int(generator.integers(prefix, GATE_LENGTH + 1))
+        length = int(generator.integers(min(prefix, self.gate_length), self.gate_length + 1))
         return Row(
             history=window[:-1],
             seen_by_gate=sequence[max(0, supervised_from - length) : supervised_from],
@@ -94,15 +98,22 @@ class BranchRows(_Rows):
     """One target with negatives: some uniform, some retrieved by the encoder (harder, as when serving)."""
 
     def __init__(
-        self, split: Split, recipe: RowsRecipe, count: int, seed: int, num_items: int, retrieve: Retrieve
+        self,
+        split: Split,
+        recipe: RowsRecipe,
+        count: int,
+        seed: int,
+        num_items: int,
+        retrieve: Retrieve,
+        gate_length: int = 50,
     ) -> None:
-        super().__init__(split, recipe, count, seed)
+        super().__init__(split, recipe, count, seed, gate_length)
         self.num_items, self.retrieve = num_items, retrieve
 
     def __getitem__(self, index: int) -> Row:
         generator, sequence, end = self._draw(index)
         history, target = sequence[max(0, end - self.recipe.history_length) : end], sequence[end]
-        seen_by_gate = sequence[max(0, end - GATE_LENGTH) : end]
+        seen_by_gate = sequence[max(0, end - self.gate_length) : end]
         seen = set(sequence)  # training items only: what comes later in the split is not known here
         hard = [int(i) for i in self.retrieve([seen_by_gate])[0] if int(i) not in seen]
         wanted = self.recipe.candidates - 1
@@ -137,7 +148,8 @@ class Collator:
         else:
             packed = pack_catalogue(self.wording.instruction, histories)
             batch = {"targets": _right_aligned([row.targets for row in rows])}
-        batch["gate_history"] = pad_histories([row.seen_by_gate for row in rows], self.num_items, GATE_LENGTH)
+        seen = [row.seen_by_gate for row in rows]
+        batch["gate_history"] = pad_histories(seen, self.num_items, max(map(len, seen)))
         return {**batch, **_fields(packed)}
 
 

@@ -142,11 +142,18 @@ def _choose_trained(objective: Objective, recipe: Recipe, folder: Path) -> None:
 def _rows(dataset: Dataset, recipe: Recipe, prepared: Prepared) -> CatalogueRows | BranchRows:
     split = dataset.split(recipe.split)
     count = recipe.run.max_steps * recipe.optimizer.batch_size
+    seed, gate_length = recipe.run.seed, recipe.encoder.max_length
     if recipe.mode == "catalogue":
-        return CatalogueRows(split, recipe.rows, count, recipe.run.seed)
+        return CatalogueRows(split, recipe.rows, count, seed, gate_length)
     router = TorchRouter(prepared.encoder, None)
     return BranchRows(
-        split, recipe.rows, count, recipe.run.seed, len(dataset.catalog), lambda h: router.route(h).retrieved
+        split,
+        recipe.rows,
+        count,
+        seed,
+        len(dataset.catalog),
+        lambda histories: router.route(histories).retrieved,
+        gate_length,
     )
 
 

@@ -17,13 +17,14 @@ from exports.bundle_from_runs import bundle_from_runs
 from exports.bundle_info import Adapter
 
 Make = Callable[..., Recipe]
+LONG = "encoder.max_length=50"  # as long as the histories that a gate reads in training
 
 
 @pytest.fixture(scope="module")
 def runs(quick_recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> dict[Adapter, Path]:
     folder = tmp_path_factory.mktemp("runs")
-    train(quick_recipe(method="lora"), folder / "lora")
-    train(quick_recipe(method="ilora"), folder / "ilora")
+    train(quick_recipe(LONG, method="lora"), folder / "lora")
+    train(quick_recipe(LONG, method="ilora"), folder / "ilora")
     return {"lora": folder / "lora", "ilora": folder / "ilora"}
 
 
@@ -31,7 +32,7 @@ def runs(quick_recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> dict[A
 def head(quick_recipe: Make, runs: dict[Adapter, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that trained the second stage's head over the iLoRA run."""
     folder = tmp_path_factory.mktemp("heads") / "ilora"
-    settings = ("mode=branch", "trained=head", f"start_from={runs['ilora']}", "run.max_steps=4")
+    settings = (LONG, "mode=branch", "trained=head", f"start_from={runs['ilora']}", "run.max_steps=4")
     train(quick_recipe(*settings, method="ilora"), folder)
     return folder
 
@@ -62,7 +63,7 @@ def test_an_unfinished_run_is_refused(runs: dict[Adapter, Path], tmp_path: Path)
 def test_runs_over_different_encoders_are_refused(
     runs: dict[Adapter, Path], quick_recipe: Make, tmp_path: Path
 ) -> None:
-    train(quick_recipe("run.seed=2", "run.max_steps=2", method="lora"), tmp_path / "other")
+    train(quick_recipe(LONG, "run.seed=2", "run.max_steps=2", method="lora"), tmp_path / "other")
     with pytest.raises(BundleError, match="different encoders"):
         bundle_from_runs(tmp_path / "mine", {**runs, "lora": tmp_path / "other"}, created_by="pytest")
 

@@ -10,7 +10,7 @@ from core.data.dataset import Dataset, Split
 from core.encoder import EncoderShape, SASRec, TorchRouter, pad_histories
 from core.gate import Gate
 from core.training.recipe import RowsRecipe
-from core.training.rows import GATE_LENGTH, IGNORED, BranchRows, CatalogueRows, Row
+from core.training.rows import IGNORED, BranchRows, CatalogueRows, Row
 
 COUNT = 400
 
@@ -37,7 +37,7 @@ def test_gate_reads_only_what_lies_before_the_first_supervised_position() -> Non
         assert row.seen_by_gate == sequence[position - len(row.seen_by_gate) : position]
         assert not set(row.seen_by_gate) & set(supervised)
         lengths[len(row.seen_by_gate)] += 1
-    assert max(lengths) == GATE_LENGTH and lengths[0] > 0  # long histories and none at all, as when serving
+    assert max(lengths) == 50 and lengths[0] > 0  # long histories and none at all, as when serving
 
 
 def test_targets_cannot_move_the_gate_and_a_planted_leak_would(loo: Split) -> None:
@@ -50,7 +50,7 @@ def test_targets_cannot_move_the_gate_and_a_planted_leak_would(loo: Split) -> No
 
     def weights(history: tuple[int, ...]) -> torch.Tensor:
         with torch.inference_mode():
-            return gate(encoder.last_state(pad_histories([history], 1682, GATE_LENGTH)))
+            return gate(encoder.last_state(pad_histories([history], 1682, 50)))
 
     leaks = 0
     for index in range(20):
@@ -103,6 +103,11 @@ def test_users_are_drawn_as_the_recipe_says(draw: str, share: float) -> None:
     rows = CatalogueRows(split, RowsRecipe(draw=draw), 4000, seed=1)
     got = np.mean([rows[i].history[0] < 1000 for i in range(4000)])
     assert got == pytest.approx(share, abs=0.03)
+
+
+def test_the_gate_reads_no_more_than_its_encoder_can(loo: Split) -> None:
+    rows = CatalogueRows(loo, RowsRecipe(), COUNT, seed=1, gate_length=5)
+    assert max(len(rows[i].seen_by_gate) for i in range(COUNT)) == 5
 
 
 def test_late_positions_end_in_the_last_ones(loo: Split) -> None:
