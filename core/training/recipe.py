@@ -205,8 +205,11 @@ def load_recipe(name_or_path: str, settings: Sequence[str] = (), **fields: Any) 
         return Recipe.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise RecipeError(f"{place}: {first['msg']} (given: {first.get('input')!r}).") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:  # fields that do not fit together: the reason names them with their values
+            raise RecipeError(f"The recipe does not fit together: {reason}.") from error
+        place = ".".join(str(part) for part in first["loc"])
+        raise RecipeError(f"{place}: {reason} (given: {first.get('input')!r}).") from error
 
 
 def _lay_over(values: dict[str, Any], setting: str) -> None:
