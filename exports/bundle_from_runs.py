@@ -118,11 +118,12 @@ def _adapter(recipe: Recipe, parts: AdapterParts, summary: Mapping[str, Any]) ->
 
 
 def _training(recipe: Recipe, summary: Mapping[str, Any], machine: str) -> TrainingInfo:
+    seconds = summary.get("training_seconds")  # runs of before this was counted have none
     return TrainingInfo(
         recipe=recipe.model_dump(mode="json"),
         steps=summary["steps"],
         best_step=summary["best_step"] or summary["steps"],
-        minutes=summary["training_seconds"] / 60,
+        minutes=None if seconds is None else seconds / 60,
         machine=machine,
     )
 

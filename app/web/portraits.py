@@ -17,6 +17,7 @@ large enough to notice."""
 TELLING_SHARE = 1 / 3
 """An example person is named by traits that at least this part of the history has."""
 _ERAS = ((1970, "pre-1970 titles"), (1980, "1970s titles"), (1990, "1980s titles"))
+ERA_NAMES = frozenset(name for _, name in _ERAS)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Portrait:
         share: its mean weight over all people.
         leads: how many people have it as their largest weight.
         group: how many people the traits are computed from.
-        traits: at most two, the surest first; empty when nothing stands out.
+        traits: the two surest, at most one of them an era; empty when nothing stands out.
     """
 
     expert: int
@@ -108,7 +109,11 @@ def _standing_out(
         inside.mean(0), outside.mean(0), out=np.zeros_like(difference), where=outside.mean(0) > 0
     )
     chosen = [i for i in np.argsort(-t, kind="stable") if t[i] >= MIN_T and lift[i] >= MIN_LIFT]
-    return tuple(Trait(names[i], float(lift[i])) for i in chosen[:2])
+    eras, genres = ([i for i in chosen if (names[i] in ERA_NAMES) is era] for era in (True, False))
+    # Two words, the surest ones; of eras one is enough, and it is said last: "Action and 1980s titles".
+    kept = sorted([*genres[:2], *eras[:1]], key=chosen.index)[:2]
+    kept.sort(key=lambda i: names[i] in ERA_NAMES)
+    return tuple(Trait(names[i], float(lift[i])) for i in kept)
 
 
 def choose_visitors(names: Sequence[str], shares: NDArray[np.float64], count: int) -> list[tuple[int, str]]:

@@ -170,7 +170,7 @@ def result(service: Service, visit: Visit, rerank: bool = False) -> str:
         f'data-history="{"-".join(map(str, visit.history))}">'
         f'<p class="lead">{leaning(done, service.portraits, owner)}</p>{experts}'
         f"{ranked_list(done.items[:TOP], service.catalog.items, fill, target)}"
-        f'<p class="fine">{_meaning(done)} {_next_title(service, done, target)}</p>'
+        f'<p class="fine">{_meaning(done)}</p>{_next_title(service, done, target)}'
         f"{_notes(done)}{_timings(done)}</div>"
     )
 
@@ -187,7 +187,7 @@ def _next_title(service: Service, done: Recommendation, target: int | None) -> s
     if target is None or rank is None:
         return ""
     title = escape(service.catalog[target].title)
-    return f"★ What this person really watched next: <b>{title}</b>, rank {rank:,} here."
+    return f'<p class="fine">★ What this person really watched next: <b>{title}</b>, rank {rank:,} here.</p>'
 
 
 def _notes(done: Recommendation) -> str:

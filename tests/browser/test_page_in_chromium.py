@@ -218,7 +218,7 @@ def test_dark_is_dark_and_stays_dark(visitor: Visitor, night: Visitor) -> None:
 
 
 def _brightness(page: Page) -> float:
-    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    colour = page.evaluate("getComputedStyle(document.querySelector('gradio-app')).backgroundColor")
     channels = [float(part) for part in re.findall(r"[\d.]+", colour)[:3]]
     return sum(channels) / 3
 
