@@ -125,7 +125,9 @@ def test_the_summary_says_what_was_trained(unbroken: Path) -> None:
     )
 
 
-def test_both_methods_stand_on_the_same_encoder_and_items(quick_recipe: Make, tmp_path: Path, unbroken: Path) -> None:
+def test_both_methods_stand_on_the_same_encoder_and_items(
+    quick_recipe: Make, tmp_path: Path, unbroken: Path
+) -> None:
     run = tmp_path / "lora"
     train(quick_recipe(method="lora"), run, watch=Watch(callbacks=(StopAfter(2),)))
     summary = json.loads((run / "summary.json").read_text())
