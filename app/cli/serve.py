@@ -1,5 +1,6 @@
 """`ilora serve`: the page and the HTTP interface."""
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +38,9 @@ def serve(
     folder = bundle or DEFAULT_BUNDLE
     read_info(folder)  # a missing bundle is told at once, before the slow imports
     say("Starting.")
+    # Read once, when torch is loaded: idle threads sleep rather than spin. Spinning ones take the cores from
+    # whatever else runs on the machine, and from each other: lists then took 20 times as long (measured).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from app.server import serve as run
     from app.web.service import Service, open_service
 

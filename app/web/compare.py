@@ -38,7 +38,7 @@ def comparison(service: Service, visit: Visit) -> str:
     )
     return (
         f'<p class="lead">{_sentence(service, done, target)}</p>'
-        f'<p class="fine">{_which_titles(done, target)}</p>'
+        f'<p class="fine">{_which_titles(service, done, target)}</p>'
         f'<div class="three">{columns}</div>'
     )
 
@@ -53,7 +53,7 @@ def _sentence(service: Service, done: Comparison, target: int | None) -> str:
     return what_came_next(service.catalog[target].title, ranks, len(done.candidates))
 
 
-def _which_titles(done: Comparison, target: int | None) -> str:
+def _which_titles(service: Service, done: Comparison, target: int | None) -> str:
     count = len(done.candidates)
     if target is None:
         origin = f"The {count} titles are those that routing retrieves for this history"
@@ -62,7 +62,9 @@ def _which_titles(done: Comparison, target: int | None) -> str:
             f"The {count} titles are the evaluation’s own for this person: what came next ★ and {count - 1} "
             "drawn at random from what the person never touched"
         )
-    return f"{origin}. Probabilities are among these {count}. ▲▼ count places against LoRA."
+    blended = any(choice.blend_weight > 0 for choice in service.recommender.choices.values())
+    mixed = " LoRA and iLoRA have the router’s own scores mixed in, as in every list here." if blended else ""
+    return f"{origin}. Probabilities are among these {count}; ▲▼ count places against LoRA.{mixed}"
 
 
 def _column(

@@ -12,6 +12,7 @@ SPLITS = {
 }
 NAMES = {"ilora": "iLoRA", "lora": "LoRA", "base": "Base", "popularity": "Popularity", "sasrec": "SASRec"}
 HR1 = "HR@1: share of all people whose next title is ranked first"
+BLEND = "SASRec"
 NDCG = "Normalised discounted cumulative gain at 10, over the whole catalogue"
 
 
@@ -24,13 +25,15 @@ def evaluation(rows: Sequence[MetricRow]) -> str:
     return "".join(_picture(name, [row for row in rows if row.split == name]) for name in ordered)
 
 
-def verdict(rows: Sequence[MetricRow]) -> str:
+def verdict(rows: Sequence[MetricRow], blend: str = "") -> str:
     """iLoRA against LoRA on the rows of one split, in one sentence. Empty when one of them is missing.
 
+    `blend` is what both are mixed with ("SASRec" for the rows "iLoRA + SASRec" and "LoRA + SASRec").
     Overlapping intervals are taken as no difference: stricter than a paired test, and never too generous.
     """
     by_method = {row.method.casefold(): row for row in rows}
-    ours, other = by_method.get("ilora"), by_method.get("lora")
+    with_blend = f" + {blend.casefold()}" if blend else ""
+    ours, other = by_method.get(f"ilora{with_blend}"), by_method.get(f"lora{with_blend}")
     if ours is None or other is None:
         return ""
     numbers = f"iLoRA {_interval(ours)}, LoRA {_interval(other)}"
@@ -52,6 +55,9 @@ def _picture(split: str, rows: Sequence[MetricRow]) -> str:
     first = _head(f"Right at first place, among {rows[0].candidates}", HR1)
     head = f"<tr>{_head('Method')}{first}{_head('95 % interval')}{_head('People')}{ndcg}</tr>"
     said = verdict(rows)
+    mixed = verdict(rows, BLEND)
+    if mixed:
+        said += f" As lists are made here, with {BLEND}’s own scores mixed in: {mixed}"
     sentence = f'<p class="lead">{said}</p>' if said else ""
     title = f"{escape(SPLITS.get(split, split))} <small>split “{escape(split)}”</small>"
     table = f"<table><thead>{head}</thead><tbody>{lines}</tbody></table>"
@@ -65,18 +71,18 @@ def _head(text: str, hint: str = "") -> str:
 def _line(row: MetricRow, most: float, with_ndcg: bool) -> str:
     scale = 100 / most
     left, width = row.hr1_low * scale, (row.hr1_high - row.hr1_low) * scale
-    kind = row.method.casefold() if row.method.casefold() in ("ilora", "lora", "base") else ""
+    kind = row.method.casefold().partition(" + ")[0]
     chance = 100 * scale / row.candidates
     picture = (
-        f'<span class="interval {kind}" aria-hidden="true">'
+        f'<span class="interval {kind if kind in NAMES else ""}" aria-hidden="true">'
         f'<i class="chance" style="left:{chance:.1f}%" title="chance"></i>'
         f'<i class="range" style="left:{left:.1f}%;width:{width:.1f}%"></i>'
         f'<i class="point" style="left:{row.hr1 * scale:.1f}%"></i></span>'
     )
     ndcg = f'<td class="number">{"" if row.ndcg10 is None else f"{row.ndcg10:.3f}"}</td>' if with_ndcg else ""
-    note = f' title="{escape(row.note)}"' if row.note else ""
+    note = f"<small>{escape(row.note)}</small>" if row.note else ""
     return (
-        f'<tr{note}><th scope="row">{escape(NAMES.get(row.method.casefold(), row.method))}</th>'
+        f'<tr><th scope="row">{escape(NAMES.get(row.method.casefold(), row.method))}{note}</th>'
         f'<td class="wide">{picture}<b class="number">{percent(row.hr1)}</b></td>'
         f'<td class="number">{100 * row.hr1_low:.1f} to {100 * row.hr1_high:.1f} %</td>'
         f'<td class="number">{row.n:,}</td>{ndcg}</tr>'

@@ -32,3 +32,12 @@ def test_nothing_is_said_about_what_was_not_measured() -> None:
 def test_the_split_that_decides_comes_first() -> None:
     html = evaluation([_row("ilora", 0.4, 0.1, "paper"), _row("ilora", 0.4, 0.03, "loo")])
     assert html.index("loo") < html.index("paper")
+
+
+def test_the_rows_that_lists_are_made_by_get_a_sentence_of_their_own() -> None:
+    rows = [_row("iLoRA", 0.55, 0.01), _row("LoRA", 0.44, 0.01)]
+    blended = [_row("iLoRA + SASRec", 0.52, 0.03), _row("LoRA + SASRec", 0.51, 0.03)]
+    assert "iLoRA is right more often" in verdict([*rows, *blended])
+    assert "no difference" in verdict([*rows, *blended], "SASRec")
+    assert "with SASRec’s own scores mixed in" in evaluation([*rows, *blended])
+    assert "mixed in" not in evaluation(rows)
