@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from app.cli.download_bar import DownloadBar
+from app.listening import reserve
 
 
 def serve(
@@ -37,15 +38,16 @@ def serve(
 
     folder = bundle or DEFAULT_BUNDLE
     read_info(folder)  # a missing bundle is told at once, before the slow imports
-    say("Starting.")
     # Read once, when torch is loaded: idle threads sleep rather than spin. Spinning ones take the cores from
     # whatever else runs on the machine, and from each other: lists then took 20 times as long (measured).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from app.server import serve as run
-    from app.web.service import Service, open_service
+    with reserve(host, port) as reserved:
+        say("Starting.")
+        from app.server import serve as run
+        from app.web.service import Service, open_service
 
-    def opened() -> Service:
-        with DownloadBar(folder.name) as bar:
-            return open_service(folder, say, bar)
+        def opened() -> Service:
+            with DownloadBar(folder.name) as bar:
+                return open_service(folder, say, bar)
 
-    run(host, port, opened, say)
+        run(reserved, opened, say)

@@ -94,11 +94,6 @@ class Service:
         """Whether validation users found that reading the titles of the best 20 makes a better order."""
         return self.recommender.choices["ilora"].rerank
 
-    @property
-    def people(self) -> int:
-        """How many held-out people there are."""
-        return len(self.cases)
-
     def search(self, query: str, limit: int = 30) -> Found:
         """Titles for a half-typed query, at most `limit`."""
         items = tuple(self.catalog.search(query[:200], limit))

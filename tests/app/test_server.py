@@ -8,7 +8,7 @@ from html import escape
 import pytest
 from fastapi.testclient import TestClient
 
-from app.server import ServeError, reserve
+from app.listening import ServeError, listen, reserve
 from app.web.service import Service
 
 HISTORY = ["Fargo (1996)", "Heat (1995)", "Seven (Se7en) (1995)"]
@@ -174,6 +174,15 @@ def test_a_taken_port_is_told_before_anything_is_loaded() -> None:
         port = other.getsockname()[1]
         with pytest.raises(ServeError, match=rf"127.0.0.1:{port} .*--port"):
             reserve("127.0.0.1", port)
+
+
+def test_two_that_load_at_once_do_not_share_a_port() -> None:
+    with reserve("127.0.0.1", 0) as faster:
+        port = faster.getsockname()[1]
+        with reserve("127.0.0.1", port) as slower:
+            assert listen(faster) == f"http://127.0.0.1:{port}"
+            with pytest.raises(ServeError, match="--port"):
+                listen(slower)
 
 
 def test_a_host_that_is_not_here_is_told() -> None:

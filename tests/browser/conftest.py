@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Request, expect, sync_playwright
 
 from tests.browser.people import Server, Visitor
 
-READY = re.compile(r"Ready after .*(http://\S+)")
+READY = re.compile(r"Ready: (http://\S+)")
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",

@@ -252,7 +252,7 @@ def test_the_server_stays_below_two_gigabytes(visitor: Visitor, server: Server) 
 
 def test_the_server_names_its_steps_and_is_ready_when_it_answers(server: Server) -> None:
     said = "".join(server.said)
-    for step in ("Checking the bundle", "Describing the experts", "Ready after"):
+    for step in ("Checking the bundle", "Describing the experts", "Ready"):
         assert step in said
     with urllib.request.urlopen(f"{server.address}/health") as answer:
         assert json.load(answer)["status"] == "ok"
