@@ -22,8 +22,7 @@ def bare_model(backbone: Backbone) -> RankingModel:
 def new_model(backbone: Backbone, features: ItemFeatures, recipe: Recipe) -> RankingModel:
     """One fresh adapter named after the recipe's method, seeded by the recipe.
 
-    Item space and head begin the same for every method of one recipe and seed; the LoRA matrices come from
-    the same generator, but a gate is drawn among them.
+    Item space, head and LoRA matrices begin the same for every method of one recipe and seed.
     """
     torch.manual_seed(recipe.run.seed)
     name, model_recipe = recipe.method, recipe.model

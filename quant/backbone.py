@@ -4,21 +4,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from quant.devices import computes_bf16
 from quant.errors import BackboneError
 from quant.folder import file_sha256, read_folder, weights_sha256
 from quant.gguf import check_is_gguf, read_gguf
 from quant.hub import fetch_folder
 from quant.nf4 import keep_canonical
-from quant.precision import Precision, Quantization
+from quant.precision import Compute, Precision, Quantization
 from quant.progress import Progress, silent
 from quant.store import default_cache, made_once
 
-__all__ = ["Backbone", "Quantization", "load_backbone"]
+__all__ = ["Backbone", "Compute", "Quantization", "compute_on", "default_device", "load_backbone"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Backbone:
         source: what was asked for (path or hub id).
         sha256: of the weights that were read: the GGUF file, or the safetensors (`weights_sha256`).
         quantization: how the linears are held; embeddings, norms and lm_head are never below bf16.
-        compute_dtype: dtype of hidden states: bf16 (nf4, bf16) or fp32.
+        compute_dtype: dtype of hidden states: bf16 or fp32 (see `load_backbone`).
         hidden_size: H.
         embedding_norm: mean L2 norm of the input embedding rows; soft tokens are scaled to it.
         device: where it lies.
@@ -59,12 +61,13 @@ def load_backbone(
     cache: Path | None = None,
     progress: Progress | None = None,
     storage: torch.dtype = torch.uint8,
+    compute: Compute = "auto",
 ) -> Backbone:
     """Load a backbone, ready for inference or as the frozen base of an adapter.
 
     Args:
         source: a GGUF file, a folder with safetensors, or a hub id.
-        quantization: "nf4" (double quantization, bf16 compute), "bf16" or "fp32".
+        quantization: "nf4" (double quantization), "bf16" or "fp32".
         device: torch device; None is the first CUDA device if there is one, else the CPU.
         trainable: the model will be trained over, merged or dequantized: forbids the CPU packing of 4-bit
             weights (see `quant.nf4`). Without it the first forward packs, on CPUs that can: short inputs are
@@ -73,12 +76,14 @@ def load_backbone(
         cache: where what is made from a GGUF is kept; None is `ILORA_CACHE` or the user's cache folder.
         progress: told one sentence when a slow step begins.
         storage: dtype that NF4 words are stored as (`quant.precision`).
+        compute: what NF4 computes with: "auto" is bf16 where the hardware has it and fp32 elsewhere, with the
+            same weights (`quant.precision`). The other two quantizations compute in what they are held in.
 
     Raises:
         BackboneError: unknown source, unreadable weights, unknown quantization or device.
     """
-    precision = Precision(quantization, storage)
     target = _device(device)
+    precision = Precision(quantization, storage, compute_on(target) if compute == "auto" else compute)
     tell = progress or silent
     path = Path(source).expanduser()
     with _quiet_transformers():
@@ -107,6 +112,16 @@ def load_backbone(
     )
 
 
+def compute_on(device: torch.device) -> Literal["bf16", "fp32"]:
+    """What "auto" computes with on a device."""
+    return "bf16" if computes_bf16(device) else "fp32"
+
+
+def default_device() -> torch.device:
+    """The first CUDA device if there is one, else the CPU."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
 def _from_gguf(gguf: Path, precision: Precision, cache: Path, tell: Progress) -> tuple[Path, str]:
     """The folder to load for a GGUF file, made now if the cache has none, and the file's sha256.
 
@@ -124,7 +139,7 @@ def _from_gguf(gguf: Path, precision: Precision, cache: Path, tell: Progress) ->
     def quantize() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         folder = made_once(plain, sha256, convert)
         tell(f"Quantizing {gguf.name} to NF4 (once).")
-        return read_folder(folder, precision, torch.device("cpu"))
+        return read_folder(folder, Precision("nf4", precision.storage), torch.device("cpu"))
 
     if precision.name != "nf4":
         return made_once(plain, sha256, convert), sha256
@@ -133,7 +148,7 @@ def _from_gguf(gguf: Path, precision: Precision, cache: Path, tell: Progress) ->
 
 def _device(name: str | None) -> torch.device:
     if name is None:
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+        return default_device()
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -8,6 +8,10 @@ import platform
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 _CPUINFO = Path("/proc/cpuinfo")
 _NVIDIA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
@@ -69,6 +73,17 @@ def devices() -> Devices:
         amx="amx_tile" in flags and "amx_bf16" in flags,
         cuda=_cuda_devices() if any(path.exists() for path in _NVIDIA_DRIVER) else (),
     )
+
+
+def computes_bf16(device: "torch.device") -> bool:
+    """Whether bf16 products run in hardware there.
+
+    Without it they are emulated: on a CPU with AVX2 only, eight times slower than fp32 (measured, 2 cores of
+    an AMD EPYC of 2021).
+    """
+    if device.type == "cuda":
+        return devices().cuda[device.index or 0].bf16
+    return device.type == "cpu" and (devices().avx512_bf16 or devices().amx)
 
 
 def _usable_cores() -> int:

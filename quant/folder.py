@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from quant.errors import BackboneError, first_line
-from quant.nf4 import is_nf4, nf4_config
+from quant.nf4 import compute_in, is_nf4, nf4_config
 from quant.precision import Precision
 
 
@@ -46,11 +46,11 @@ def read_folder(
     Raises:
         BackboneError: unreadable, weights missing, or already quantized otherwise than asked.
     """
-    options: dict[str, Any] = {"dtype": precision.compute_dtype, "device_map": {"": device}}
+    options: dict[str, Any] = {"dtype": precision.load_dtype, "device_map": {"": device}}
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if _needs_quantizing(config, precision, folder):
-            options["quantization_config"] = nf4_config(precision.compute_dtype, precision.storage)
+            options["quantization_config"] = nf4_config(precision.load_dtype, precision.storage)
         model, loading = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
@@ -67,6 +67,8 @@ def read_folder(
     if missing := sorted(loading["missing_keys"]):
         # transformers would go on with random values in their place.
         raise BackboneError(f"{folder} lacks {len(missing)} weights of its model, such as {missing[0]}.")
+    if precision.compute_dtype != precision.load_dtype:
+        compute_in(model, precision.compute_dtype)
     return model, tokenizer
 
 

@@ -91,6 +91,22 @@ def keep_canonical(model: nn.Module) -> int:
     return count
 
 
+def compute_in(model: nn.Module, dtype: torch.dtype) -> None:
+    """Let a loaded NF4 model compute in `dtype`: float weights are converted, 4-bit words stay as they are.
+
+    Every 4-bit weight still stands for the value it was quantized to, so models that compute in different
+    dtypes hold the same numbers. Packing is forbidden: the packed kernel computes in bf16.
+    """
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.compute_dtype, module.compute_type_is_set = dtype, True
+            module.support_avx512bf16_for_cpu = False
+    words = {id(linear.weight) for _, linear in linears_4bit(model)}
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point() and id(tensor) not in words:
+            tensor.data = tensor.data.to(dtype)
+
+
 def is_packed(linear: nn.Module) -> bool:
     """Whether the weight lies in the CPU inference order, which cannot be dequantized or trained."""
     state = getattr(linear.weight, "quant_state", None)

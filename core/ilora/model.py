@@ -95,9 +95,12 @@ class ILoraModel(BaseTuner):
 
     def _new_gate(self, config: ILoraConfig, device: torch.device) -> Gate:
         layers = self.num_layers if config.gate == "per_layer" else 1
-        gate = Gate(
-            config.gate_width, config.num_experts, layers, config.gate_hidden, config.gate_temperature
-        )
+        # From a generator of its own: A and B begin the same with a gate and without.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch.initial_seed() + 1)
+            gate = Gate(
+                config.gate_width, config.num_experts, layers, config.gate_hidden, config.gate_temperature
+            )
         # Loading with low_cpu_mem_usage builds on the meta device, where there is nothing to move yet.
         return gate if any(p.is_meta for p in gate.parameters()) else gate.to(device)
 

@@ -70,6 +70,7 @@ def prepared_key(dataset: Dataset, recipe: Recipe, backbone_sha256: str) -> str:
         "seed": recipe.run.seed,
         "backbone": backbone_sha256,
         "quantization": recipe.model.quantization,
+        "compute": recipe.model.compute,
         "text_components": recipe.model.text_components,
         "wording": [INSTRUCTION, QUESTION],
     }

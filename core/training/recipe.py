@@ -79,6 +79,10 @@ class ModelRecipe(_Fields):
     backbone: str = Field("smollm2-135m", description="asset name, hub id, folder or GGUF file")
     revision: str | None = Field(None, description="branch, tag or commit of a hub id")
     quantization: Literal["nf4", "bf16", "fp32"] = Field("nf4", description="of the frozen backbone")
+    compute: Literal["auto", "bf16", "fp32"] = Field(
+        "auto",
+        description="what nf4 computes with: bf16 where hardware has it, else fp32; a run keeps its choice",
+    )
     text_components: int = Field(192, ge=1, description="P, principal components of the item text vectors")
     token_dropout: float = Field(0.2, ge=0, lt=1, description="on item tokens and user vectors")
     item_dropout: float = Field(

@@ -34,7 +34,7 @@ from core.training.prepare import RECORD, WEIGHTS, Prepared, prepare
 from core.training.recipe import Recipe, load_recipe
 from core.training.rows import BranchRows, CatalogueRows, Collator
 from core.training.trainer import BEST, RankingTrainer, steps_done
-from quant.backbone import Backbone, load_backbone
+from quant.backbone import Backbone, compute_on, default_device, load_backbone
 
 RECIPE, SUMMARY, ADAPTER, SPACE = "recipe.yaml", "summary.json", "adapter", "item_space.safetensors"
 
@@ -65,7 +65,9 @@ def open_backbone(recipe: Recipe, trainable: bool, step: Step = lambda what, don
     source = backbone_source(recipe.model.backbone, step)
     step("Loading the backbone", 0, 0)
     model = recipe.model
-    return load_backbone(source, model.quantization, trainable=trainable, revision=model.revision)
+    return load_backbone(
+        source, model.quantization, trainable=trainable, revision=model.revision, compute=model.compute
+    )
 
 
 def train(recipe: Recipe, folder: Path, resume: bool = False, watch: Watch | None = None) -> dict[str, Any]:
@@ -94,6 +96,9 @@ def _open_folder(recipe: Recipe, folder: Path, resume: bool) -> Recipe:
     if resume:
         raise RunError(f"{folder} holds no run to resume ({RECIPE} is missing).")
     folder.mkdir(parents=True, exist_ok=True)
+    if recipe.model.compute == "auto":  # settled once, so that a resumed run goes on with the same numbers
+        settled = recipe.model.model_copy(update={"compute": compute_on(default_device())})
+        recipe = recipe.model_copy(update={"model": settled})
     recipe.save(stored)
     return recipe
 
