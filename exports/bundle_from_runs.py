@@ -6,15 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from core.assets import ASSETS
 from core.data.dataset import Dataset
 from core.data.registry import load_dataset
 from core.errors import BundleError
+from core.training.finished import ADAPTER, RECIPE, SUMMARY, space_and_branch
 from core.training.prepare import WEIGHTS, load_prepared
 from core.training.recipe import Recipe, load_recipe
-from core.training.run import ADAPTER, RECIPE, SPACE, SUMMARY, open_backbone
+from core.training.run import open_backbone
 from exports.bundle_check import file_info
 from exports.bundle_info import (
     Adapter,
@@ -87,11 +86,7 @@ def bundle_from_runs(
 
 
 def _parts(folder: Path, name: str) -> AdapterParts:
-    tensors = load_file(folder / SPACE)
-    space, branch = (
-        {key.removeprefix(part): tensor for key, tensor in tensors.items() if key.startswith(part)}
-        for part in ("space.", "branch.")
-    )
+    space, branch = space_and_branch(folder)
     return AdapterParts(folder / ADAPTER / name, space, branch)
 
 
@@ -124,7 +119,7 @@ def _training(recipe: Recipe, summary: Mapping[str, Any], machine: str) -> Train
         steps=summary["steps"],
         best_step=summary["best_step"] or summary["steps"],
         minutes=None if seconds is None else seconds / 60,
-        machine=machine,
+        machine=summary.get("machine", machine),  # a run unpacked from a bundle knows its own
     )
 
 

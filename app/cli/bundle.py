@@ -50,3 +50,14 @@ def bundle(
             f"{row.split:6s} {row.method:16s} HR@1 {row.hr1:.3f} [{row.hr1_low:.3f}, {row.hr1_high:.3f}]  "
             f"NDCG@10 full {row.ndcg10:.4f}  n = {row.n}"
         )
+
+
+def unbundle(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    out: Annotated[Path, typer.Option(help="Where the run folders go.")] = Path("runs"),
+) -> None:
+    """Unpack a bundle into finished run folders, one per adapter: to train on from, or to evaluate."""
+    from exports.bundle_to_runs import runs_from_bundle
+
+    for folder in runs_from_bundle(bundle, out).values():
+        typer.echo(folder)

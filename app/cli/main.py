@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.bundle import bundle
+from app.cli.bundle import bundle, unbundle
 from app.cli.data import data_app
 from app.cli.doctor import doctor
 from app.cli.edge import exit_code_of
@@ -24,7 +24,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-for _command in (recommend, serve, train, bundle, doctor):
+for _command in (recommend, serve, train, bundle, unbundle, doctor):
     cli.command()(_command)
 cli.add_typer(data_app, name="data")
 

@@ -91,7 +91,12 @@ def prepare(
     with FileLock(f"{folder}.lock"):
         if not (folder / RECORD).is_file():
             prepared = _compute(dataset, recipe, backbone, wording, step, watch)
-            _save(prepared, folder)
+            temporary = folder.with_suffix(".partial")
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            save_prepared(prepared, temporary)
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.replace(folder)
     return load_prepared(folder), folder
 
 
@@ -127,26 +132,22 @@ def _compute(
     )
 
 
-def _save(prepared: Prepared, folder: Path) -> None:
-    temporary = folder.with_suffix(".partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+def save_prepared(prepared: Prepared, folder: Path) -> None:
+    """Write what `load_prepared` reads, into a folder that is there."""
     tensors = {f"encoder.{name}": t for name, t in prepared.encoder.state_dict().items()}
     tensors |= {
         f"features.{name}": getattr(prepared.features, name) for name in ("collaborative", "text", "known")
     }
     tensors |= {"text.mean": prepared.text_space.mean, "text.basis": prepared.text_space.basis}
     tensors |= {"title_prior": prepared.title_prior, "popularity": prepared.popularity}
-    save_file({name: t.contiguous().clone() for name, t in tensors.items()}, temporary / WEIGHTS)
+    save_file({name: t.contiguous().clone() for name, t in tensors.items()}, folder / WEIGHTS)
     record = {
         "encoder": asdict(prepared.encoder.shape),
         "encoder_epochs": prepared.encoder_epochs,
         "encoder_validation": prepared.encoder_validation,
         "encoder_seconds": prepared.encoder_seconds,
     }
-    (temporary / RECORD).write_text(json.dumps(record, indent=2) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.replace(folder)
+    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
 
 
 def load_prepared(folder: Path) -> Prepared:

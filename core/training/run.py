@@ -29,14 +29,13 @@ from core.ranking_model import RankingModel
 from core.training.alarms import gate_alarms, overfitting_alarm
 from core.training.checkpoint import load_trainable
 from core.training.encoder_training import EncoderEpoch
+from core.training.finished import ADAPTER, RECIPE, SPACE, SUMMARY, load_weights, read_finished
 from core.training.objective import Objective
-from core.training.prepare import RECORD, WEIGHTS, Prepared, prepare
+from core.training.prepare import RECORD, WEIGHTS, Prepared, load_prepared, prepare
 from core.training.recipe import Recipe, load_recipe
 from core.training.rows import BranchRows, CatalogueRows, Collator
 from core.training.trainer import BEST, RankingTrainer, steps_done
 from quant.backbone import Backbone, compute_on, default_device, load_backbone
-
-RECIPE, SUMMARY, ADAPTER, SPACE = "recipe.yaml", "summary.json", "adapter", "item_space.safetensors"
 
 Step = Callable[[str, int, int], None]
 """Told (what is being done, done so far, in all; all = 0 when unknown)."""
@@ -109,14 +108,11 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str
     dataset = load_dataset(recipe.dataset)
     backbone = open_backbone(recipe, trainable=True, step=watch.step)
     wording = Wording.of(backbone.tokenizer, dataset.catalog)
-    prepared, shared = prepare(dataset, recipe, backbone, wording, watch.step, watch.encoder)
-    for name in (WEIGHTS, RECORD):
-        if not (folder / name).is_file():
-            shutil.copyfile(shared / name, folder / name)
+    prepared = _prepared(dataset, recipe, backbone, wording, folder, watch)
 
     model = new_model(backbone, prepared.features, recipe)
     objective = Objective(model, prepared.encoder, recipe.method)
-    _choose_trained(objective, recipe, folder)
+    _choose_trained(objective, recipe)
     trainer = RankingTrainer(
         objective,
         recipe,
@@ -132,13 +128,29 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str
     return _finish(trainer, recipe, folder, model, objective, time.perf_counter() - began, done_before)
 
 
-def _choose_trained(objective: Objective, recipe: Recipe, folder: Path) -> None:
+def _prepared(
+    dataset: Dataset, recipe: Recipe, backbone: Backbone, wording: Wording, folder: Path, watch: Watch
+) -> Prepared:
+    """The run's encoder and item features, kept in its folder.
+
+    Those of the run it starts from, if any: its weights mean nothing over another encoder.
+    """
+    if not (folder / RECORD).is_file():
+        if recipe.start_from is not None:
+            shared = read_finished(Path(recipe.start_from)).folder
+        else:
+            _, shared = prepare(dataset, recipe, backbone, wording, watch.step, watch.encoder)
+        for name in (WEIGHTS, RECORD):
+            shutil.copyfile(shared / name, folder / name)
+    return load_prepared(folder)
+
+
+def _choose_trained(objective: Objective, recipe: Recipe) -> None:
     """Which parameters train: all of the mode's, or the head alone; an earlier run's weights come first."""
     model = objective.model
     head = model.branches[recipe.method]
     if recipe.start_from is not None:
-        head.requires_grad_(False)
-        load_trainable(objective, Path(recipe.start_from) / BEST)
+        load_weights(model, Path(recipe.start_from), recipe.method)
     if recipe.trained == "head":
         objective.requires_grad_(False)
     head.requires_grad_(recipe.mode == "branch")

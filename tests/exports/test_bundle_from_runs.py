@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from core.errors import BundleError
+from core.training.finished import ADAPTER, SUMMARY
 from core.training.prepare import WEIGHTS, load_prepared
 from core.training.recipe import Recipe
-from core.training.run import ADAPTER, SUMMARY, train
+from core.training.run import train
 from exports.bundle import load_bundle, verify_bundle
 from exports.bundle_from_runs import bundle_from_runs
 from exports.bundle_info import Adapter
