@@ -27,6 +27,8 @@ demo: port install data ## Open the web page on http://127.0.0.1:7860 (another p
 
 # Two threads: the suite must give the same answers, in bearable time, on the smallest machine we promise.
 test bench: export OMP_NUM_THREADS ?= 2
+# Idle threads sleep: spinning ones take the cores from the browser, and from the server it looks at.
+test: export OMP_WAIT_POLICY ?= PASSIVE
 test: install-dev chromium lint data ## Lint, then run every test, in a real browser too
 	@$(BIN)/pytest
 

@@ -246,7 +246,10 @@ class Recommender:
     def _ask(
         self, visit: _Visit, pool: Indices, adapter: AdapterName, mixture: Gate | None, mode: Mode
     ) -> Scores:
-        """Log-probabilities of the pool [P]: the language model's, and the router's where they help."""
+        """Log-probabilities of the pool [P]: the language model's, averaged with the router's where they help.
+
+        A mean, not a sum: two opinions that agree are not twice as sure.
+        """
         if mode != "catalogue" and len(pool) > MOST_CANDIDATES:
             raise DataError(f"{len(pool)} candidates are too many to read: name at most {MOST_CANDIDATES}.")
         with self._asking:
@@ -256,7 +259,8 @@ class Recommender:
         scores = _log_softmax(answer[0].cpu().numpy().astype(np.float64))
         weight = 0.0 if adapter == BASE else self.choices[adapter].blend_weight
         if weight > 0:
-            scores += weight * _log_softmax(visit.routing.scores[0][pool].astype(np.float64))
+            collaborative = _log_softmax(visit.routing.scores[0][pool].astype(np.float64))
+            scores = (scores + weight * collaborative) / (1 + weight)
         return scores
 
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from core.assets import ASSETS
 from core.data.dataset import Dataset
 from core.data.registry import load_dataset
@@ -24,7 +26,7 @@ from exports.bundle_info import (
     Metrics,
     TrainingInfo,
 )
-from exports.bundle_writer import ADAPTER_WEIGHTS, AdapterParts, save_bundle
+from exports.bundle_writer import AdapterParts, save_bundle, stored_adapter
 
 
 def bundle_from_runs(
@@ -65,7 +67,7 @@ def bundle_from_runs(
     parts = {name: _parts(folder, name) for name, folder in runs.items()}
     for name, folder in (heads or {}).items():
         head = _parts(folder, name)
-        if file_info(head.folder / ADAPTER_WEIGHTS) != file_info(parts[name].folder / ADAPTER_WEIGHTS):
+        if not _same_adapter(head.folder, parts[name].folder):
             raise BundleError(f"{folder} trained its head on another adapter than that of {runs[name]}.")
         parts[name] = replace(parts[name], branch=head.branch)
     recipe = next(iter(recipes.values()))
@@ -88,6 +90,12 @@ def bundle_from_runs(
 def _parts(folder: Path, name: str) -> AdapterParts:
     space, branch = space_and_branch(folder)
     return AdapterParts(folder / ADAPTER / name, space, branch)
+
+
+def _same_adapter(one: Path, other: Path) -> bool:
+    """Whether two adapters are the same once they are in a bundle."""
+    a, b = stored_adapter(one), stored_adapter(other)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
 def _backbone(recipe: Recipe) -> BackboneInfo:

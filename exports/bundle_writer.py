@@ -115,12 +115,18 @@ def _copy_adapter(source: Path, target: Path, base: str) -> None:
     config = json.loads(config_path.read_text(encoding="utf-8"))
     config |= {"base_model_name_or_path": base, "inference_mode": True, "revision": None}
     (target / ADAPTER_CONFIG).write_text(_json(config), encoding="utf-8")
-    # The gate keeps fp32: it is the same gate as in the ONNX graph, and tiny.
-    tensors = {
+    _save_tensors(target / ADAPTER_WEIGHTS, stored_adapter(source))
+
+
+def stored_adapter(folder: Path) -> dict[str, Tensor]:
+    """An adapter's tensors as a bundle holds them: LoRA matrices in bf16.
+
+    The gate keeps fp32: it is the same gate as in the ONNX graph, and tiny.
+    """
+    return {
         key: value.to(torch.bfloat16) if _is_low_rank(key) else value
-        for key, value in load_file(weights_path).items()
+        for key, value in load_file(folder / ADAPTER_WEIGHTS).items()
     }
-    _save_tensors(target / ADAPTER_WEIGHTS, tensors)
 
 
 def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

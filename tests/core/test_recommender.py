@@ -133,7 +133,8 @@ def test_the_lists_scores_are_the_language_models_and_the_routers(recommender: R
     known = recommender.catalog.resolve(HISTORY)
     routing = recommender.router.route([known])
     language_model = recommender.ranker.score(routing, [known])[0].double().numpy()
-    total = _log_softmax(language_model) + weight * _log_softmax(routing.scores[0].astype(np.float64))
+    collaborative = _log_softmax(routing.scores[0].astype(np.float64))
+    total = (_log_softmax(language_model) + weight * collaborative) / (1 + weight)
     total[known] = -np.inf
     expected = np.exp(_log_softmax(total))
     found = {item.index: item.probability for item in blended.items}

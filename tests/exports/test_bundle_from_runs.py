@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import BundleError
+from core.errors import BundleError, RunError
 from core.training.finished import ADAPTER, SUMMARY
 from core.training.prepare import WEIGHTS, load_prepared
 from core.training.recipe import Recipe
@@ -16,6 +16,7 @@ from core.training.run import train
 from exports.bundle import load_bundle, verify_bundle
 from exports.bundle_from_runs import bundle_from_runs
 from exports.bundle_info import Adapter
+from exports.bundle_to_runs import runs_from_bundle
 from exports.bundle_writer import ADAPTER_WEIGHTS
 
 Make = Callable[..., Recipe]
@@ -73,6 +74,33 @@ def test_a_head_of_another_adapter_is_refused(runs: dict[Adapter, Path], head: P
     _flip_last_bit(other / ADAPTER / "ilora" / ADAPTER_WEIGHTS)
     with pytest.raises(BundleError, match="trained its head on another adapter"):
         bundle_from_runs(tmp_path / "mine", {"ilora": other}, created_by="pytest", heads={"ilora": head})
+
+
+def test_a_bundle_unpacked_into_runs_and_bundled_again_is_the_same(
+    runs: dict[Adapter, Path], head: Path, tmp_path: Path
+) -> None:
+    first = bundle_from_runs(tmp_path / "mine", runs, created_by="pytest", heads={"ilora": head})
+    unpacked = runs_from_bundle(tmp_path / "mine", tmp_path / "runs")
+    assert unpacked["lora"] == tmp_path / "runs" / "mine-lora"
+    again = bundle_from_runs(tmp_path / "again" / "mine", unpacked, created_by="pytest")
+    assert again.files.keys() == first.files.keys()
+    weights = [name for name in first.files if name.endswith((".safetensors", ".onnx"))]
+    assert {n: again.files[n].sha256 for n in weights} == {n: first.files[n].sha256 for n in weights}
+    assert again.metrics.training["ilora"].steps == 8
+    with pytest.raises(RunError, match="is there already"):
+        runs_from_bundle(tmp_path / "mine", tmp_path / "runs")
+
+
+def test_a_head_trains_on_a_bundle(quick_recipe: Make, runs: dict[Adapter, Path], tmp_path: Path) -> None:
+    bundle_from_runs(tmp_path / "mine", runs, created_by="pytest")
+    unpacked = runs_from_bundle(tmp_path / "mine", tmp_path / "runs")
+    settings = ("mode=branch", "trained=head", f"start_from={unpacked['lora']}", "run.max_steps=4")
+    train(quick_recipe(*settings, method="lora"), tmp_path / "head")
+    heads: dict[Adapter, Path] = {"lora": tmp_path / "head"}
+    info = bundle_from_runs(tmp_path / "second", unpacked, created_by="pytest", heads=heads)
+    assert info.adapters["lora"].trainable_parameters["branch head"] > 0
+    branch = load_bundle(tmp_path / "second").ranker.model.branches["lora"]
+    assert not torch.equal(branch.network[-1].weight, torch.zeros_like(branch.network[-1].weight))
 
 
 def _flip_last_bit(path: Path) -> None:

@@ -82,7 +82,7 @@ def test_kept_nf4_has_the_bits_that_quantizing_the_converted_folder_gives(
     folder = tmp_path / "plain"
     bf16.model.save_pretrained(folder)
     bf16.tokenizer.save_pretrained(folder)
-    fresh = load_backbone(folder, "nf4", device="cpu", trainable=True)  # no GGUF in sight
+    fresh = load_backbone(folder, "nf4", device="cpu", trainable=True, compute="bf16")  # no GGUF in sight
     assert fresh.sha256 != nf4.sha256, "the hash is of what was read: safetensors here, the GGUF there"
     kept = nf4.model.state_dict()
     for name, value in fresh.model.state_dict().items():
