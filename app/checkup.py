@@ -94,10 +94,11 @@ def _processor() -> Iterator[Finding]:
     flags = {"AVX512": found.avx512f, "AVX512-BF16": found.avx512_bf16, "AMX": found.amx}
     has = ", ".join(name for name, present in flags.items() if present) or "no AVX512"
     slow = not found.avx512f and not found.cuda
+    native = found.cuda[0].bf16 if found.cuda else found.avx512_bf16 or found.amx
     yield Finding(
         "processor",
         "warn" if slow else "ok",
-        f"{found.cpu}: {has}",
+        f"{found.cpu}: {has}; 4-bit layers compute in {'bf16' if native else 'fp32'}",
         "Works, but 4-bit layers run without their fast CPU kernels: answers take longer." if slow else "",
     )
     threads = os.environ.get("OMP_NUM_THREADS", "")

@@ -246,7 +246,7 @@ class Recommender:
     def _ask(
         self, visit: _Visit, pool: Indices, adapter: AdapterName, mixture: Gate | None, mode: Mode
     ) -> Scores:
-        """Log-probabilities of the pool [P]: the language model's, averaged with the router's where they help.
+        """Log-probabilities of the pool [P]: the language model's, averaged with the router's if that helps.
 
         A mean, not a sum: two opinions that agree are not twice as sure.
         """
