@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from core.catalog import Item
+from core.domain import MOVIES, Domain
 from core.packing import pack_branches
 from core.prompt import Wording, item_description, text_ids
 from core.ranking_model import RankingModel
@@ -59,12 +60,16 @@ class TextSpace:
 
 @torch.inference_mode()
 def read_items(
-    backbone: Backbone, items: Sequence[Item], batch_size: int = 64, watch: Watch = _ignore
+    backbone: Backbone,
+    items: Sequence[Item],
+    batch_size: int = 64,
+    watch: Watch = _ignore,
+    domain: Domain = MOVIES,
 ) -> Tensor:
     """Mean last hidden state over each item's description (title with year, genres): [N, H] float32."""
     decoder = backbone.model.get_decoder()
     tokenizer: PreTrainedTokenizerBase = backbone.tokenizer
-    texts = [text_ids(tokenizer, item_description(item)) for item in items]
+    texts = [text_ids(tokenizer, item_description(item, domain)) for item in items]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # equal lengths together: less padding
     readings = torch.zeros(len(texts), backbone.hidden_size)
     for start in range(0, len(order), batch_size):

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from core.catalog import Catalog, Item
+from core.domain import MOVIES, Domain
 
-INSTRUCTION = "Watched so far, oldest first:"
-"""Read before the history, in every mode. Short: each token costs as much as a history item."""
-QUESTION = " Watched next:"
-"""Read between the history and a candidate where both are text (title and branch modes)."""
 SEPARATOR = ";"
 MAX_TITLE_TOKENS = 24
 
@@ -58,16 +55,16 @@ class Wording:
     titles: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase, catalog: Catalog) -> "Wording":
+    def of(cls, tokenizer: PreTrainedTokenizerBase, catalog: Catalog, domain: Domain = MOVIES) -> "Wording":
         return cls(
-            instruction=text_ids(tokenizer, INSTRUCTION),
-            question=tuple(tokenizer(QUESTION, add_special_tokens=False)["input_ids"]),
+            instruction=text_ids(tokenizer, domain.instruction),
+            question=tuple(tokenizer(domain.question, add_special_tokens=False)["input_ids"]),
             separator=text_ids(tokenizer, SEPARATOR),
             titles=tuple(title_ids(tokenizer, item.title) for item in catalog.items),
         )
 
 
-def item_description(item: Item) -> str:
+def item_description(item: Item, domain: Domain = MOVIES) -> str:
     """What the frozen model reads once to form an item's text vector."""
     genres = f" Genres: {', '.join(item.genres)}." if item.genres else ""
-    return f"Movie: {plain(item.title)}.{genres}"
+    return f"{domain.noun}: {plain(item.title)}.{genres}"

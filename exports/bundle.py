@@ -157,7 +157,7 @@ def _ranker(
         head.load_state_dict(_under(f"{name}.branch.", tensors))
         spaces[name], branches[name] = space.to(backbone.device), head.to(backbone.device)
     model = stored_model(backbone, {name: path / name for name in info.adapters}, spaces, branches)
-    wording = Wording.of(backbone.tokenizer, dataset.catalog)
+    wording = Wording.of(backbone.tokenizer, dataset.catalog, dataset.domain)
     return Ranker(model, wording, info.history_length, tensors["items.title_prior"])
 
 

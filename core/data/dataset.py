@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cached_property
 
 from core.catalog import Catalog
+from core.domain import MOVIES, Domain
 from core.errors import DataError
 
 Sequence = tuple[int, ...]
@@ -63,6 +64,7 @@ class Dataset:
         sequences: every user's whole sequence, oldest first; candidates never come from it.
         splits: by name.
         terms: under which terms the data may be used, for people.
+        domain: what its items are called.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Dataset:
     sequences: tuple[Sequence, ...] = field(repr=False)
     splits: Mapping[str, Split] = field(repr=False)
     terms: str
+    domain: Domain = MOVIES
 
     @property
     def num_items(self) -> int:
@@ -90,8 +93,8 @@ class Dataset:
 
     @cached_property
     def sha256(self) -> str:
-        """Content hash over catalogue, users, sequences and splits; the same on every machine."""
-        content = [
+        """Content hash over catalogue, users, sequences, splits and wording; the same on every machine."""
+        content: list[object] = [
             self.name,
             [[item.item_id, item.title, item.year, item.genres] for item in self.catalog.items],
             self.users,
@@ -101,6 +104,8 @@ class Dataset:
                 for _, split in sorted(self.splits.items())
             ],
         ]
+        if self.domain != MOVIES:  # hashes of films were given out before there were other kinds
+            content.append(astuple(self.domain))
         canonical = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 

@@ -103,6 +103,6 @@ def open_ranker(run: FinishedRun, backbone: Backbone, dataset: Dataset) -> tuple
     name = run.recipe.method
     model = new_model(backbone, run.prepared.features, run.recipe)
     load_weights(model, run.folder, name)
-    wording = Wording.of(backbone.tokenizer, dataset.catalog)
+    wording = Wording.of(backbone.tokenizer, dataset.catalog, dataset.domain)
     ranker = Ranker(model, wording, run.recipe.rows.history_length, run.prepared.title_prior)
     return ranker, TorchRouter(run.prepared.encoder, model.gate_of(name))

@@ -19,11 +19,12 @@ from torch import Tensor
 from core.assembly import bare_model
 from core.assets import cache_root
 from core.data.dataset import Dataset
+from core.domain import MOVIES
 from core.encoder import EncoderShape, SASRec
 from core.errors import RunError
 from core.item_space import ItemFeatures
 from core.item_text import TextSpace, read_items, title_priors
-from core.prompt import INSTRUCTION, QUESTION, Wording
+from core.prompt import Wording
 from core.training.encoder_training import EncoderEpoch, train_encoder
 from core.training.recipe import Recipe
 from quant.backbone import Backbone
@@ -62,6 +63,9 @@ class Prepared:
 
 def prepared_key(dataset: Dataset, recipe: Recipe, backbone_sha256: str) -> str:
     """Hash of all that the prepared tensors depend on."""
+    domain = dataset.domain
+    # Films were there before other kinds: without the noun, what is kept for them stays valid.
+    noun = [] if domain == MOVIES else [domain.noun]
     parts = {
         "format": FORMAT,
         "dataset": dataset.sha256,
@@ -72,7 +76,7 @@ def prepared_key(dataset: Dataset, recipe: Recipe, backbone_sha256: str) -> str:
         "quantization": recipe.model.quantization,
         "compute": recipe.model.compute,
         "text_components": recipe.model.text_components,
-        "wording": [INSTRUCTION, QUESTION],
+        "wording": [domain.instruction, domain.question, *noun],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -114,7 +118,10 @@ def _compute(
     for sequence in split.train:
         popularity.index_add_(0, torch.tensor(sequence), torch.ones(len(sequence)))
     readings = read_items(
-        backbone, dataset.catalog.items, watch=lambda d, n: step("Reading item texts", d, n)
+        backbone,
+        dataset.catalog.items,
+        watch=lambda d, n: step("Reading item texts", d, n),
+        domain=dataset.domain,
     )
     text_space = TextSpace.fit(readings, recipe.model.text_components)
     known = popularity > 0

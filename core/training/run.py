@@ -107,7 +107,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str
     watch.step("Loading the data set", 0, 0)
     dataset = load_dataset(recipe.dataset)
     backbone = open_backbone(recipe, trainable=True, step=watch.step)
-    wording = Wording.of(backbone.tokenizer, dataset.catalog)
+    wording = Wording.of(backbone.tokenizer, dataset.catalog, dataset.domain)
     prepared = _prepared(dataset, recipe, backbone, wording, folder, watch)
 
     model = new_model(backbone, prepared.features, recipe)

@@ -1,0 +1,51 @@
+"""Each data set speaks of its own items, and what was made for films before there were other kinds stays
+valid."""
+
+import dataclasses
+
+import pytest
+
+from core.catalog import Catalog, Item
+from core.data.dataset import Dataset
+from core.data.registry import load_dataset
+from core.domain import ARTISTS, GAMES, MOVIES, Domain
+from core.prompt import item_description
+from core.training.prepare import prepared_key
+from core.training.recipe import load_recipe
+
+
+@pytest.mark.parametrize(
+    ("domain", "item", "described"),
+    [
+        (ARTISTS, Item(0, "0", "Morcheeba"), "Artist: Morcheeba."),
+        (GAMES, Item(0, "0", "Half-Life", None, ("Action", "FPS")), "Game: Half-Life. Genres: Action, FPS."),
+        (MOVIES, Item(0, "0", "Fargo (1996)", 1996), "Movie: Fargo (1996)."),
+    ],
+)
+def test_items_are_described_as_what_they_are(domain: Domain, item: Item, described: str) -> None:
+    assert item_description(item, domain) == described
+
+
+@pytest.mark.parametrize("domain", [MOVIES, ARTISTS, GAMES])
+def test_instruction_and_question_say_what_people_did(domain: Domain) -> None:
+    assert domain.instruction == f"{domain.done.capitalize()} so far, oldest first:"
+    assert domain.question == f" {domain.done.capitalize()} next:"
+
+
+def test_a_data_set_that_says_nothing_is_of_films() -> None:
+    assert load_dataset("movielens").domain == MOVIES
+
+
+def test_key_of_what_is_kept_for_movielens_has_not_moved() -> None:
+    recipe, dataset = load_recipe("demo-cpu"), load_dataset("movielens")
+    assert prepared_key(dataset, recipe, "backbone") == "9595d9ff438f5a2d7624cfed"
+
+
+@pytest.mark.parametrize("change", [{"instruction": "Seen:"}, {"question": " Next:"}, {"noun": "Film"}])
+def test_other_words_are_another_key_and_another_content(change: dict[str, str]) -> None:
+    catalog = Catalog([Item(0, "0", "A")])
+    first = Dataset("own", catalog, ("ann",), ((0,),), {}, "none", GAMES)
+    other = dataclasses.replace(first, domain=dataclasses.replace(GAMES, **change))
+    recipe = load_recipe("demo-cpu")
+    assert prepared_key(first, recipe, "b") != prepared_key(other, recipe, "b")
+    assert first.sha256 != other.sha256
