@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from core.assets import MOVIELENS, Progress, asset, fetch
 from core.catalog import Catalog, Item
@@ -20,9 +19,6 @@ from core.titles import article_to_front
 
 MIN_RATING = 3
 """Ratings below this are not interactions (the papers' rule)."""
-PAPER_HISTORY = 10
-PAPER_MIN_HISTORY = 3
-"""The published rows hold the last 10 items, and only rows with at least 3 are kept."""
 
 _SLIP = "unkonwn"  # how the packaged file spells "unknown"
 _YEAR_IN_TITLE = re.compile(r" \((?P<year>\d{4})\)$")
@@ -60,25 +56,6 @@ def load_movielens(progress: Progress | None = None) -> Dataset:
     watched = Counter(item for sequence in splits["loo"].train for item in sequence)
     catalog = Catalog(items, popularity=[watched[item.index] for item in items])
     return Dataset("movielens", catalog, users, sequences, splits, asset(MOVIELENS).terms)
-
-
-def paper_rows(
-    dataset: Dataset, part: Literal["train", "validation", "test"]
-) -> list[tuple[tuple[int, ...], int]]:
-    """The published rows (history of at most 10, next item) of the `paper` split, in the published order."""
-    split = dataset.split("paper")
-    if part == "train":
-        pairs: Iterable[tuple[tuple[int, ...], int]] = (
-            (sequence[:position], sequence[position])
-            for sequence in split.train
-            for position in range(len(sequence))
-        )
-    else:
-        cases = split.validation if part == "validation" else split.test
-        pairs = ((case.history, case.target) for case in cases)
-    return [
-        (history[-PAPER_HISTORY:], target) for history, target in pairs if len(history) >= PAPER_MIN_HISTORY
-    ]
 
 
 def _paper_split(ratings: Sequence[_Rating], index: dict[str, int]) -> Split:

@@ -6,10 +6,13 @@ from core.assets import Progress
 from core.data.dataset import Dataset
 from core.data.leakage import check_no_leak
 from core.data.movielens import load_movielens
+from core.data.published import load_lastfm, load_steam
 from core.errors import DataError
 
 DATASETS: dict[str, Callable[[Progress | None], Dataset]] = {
     "movielens": load_movielens,
+    "lastfm": load_lastfm,
+    "steam": load_steam,
 }
 
 

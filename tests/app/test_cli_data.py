@@ -61,7 +61,7 @@ def test_fetch_prints_the_folder_that_holds_the_files() -> None:
     ("arguments", "error", "sentence"),
     [
         (("fetch", "gpt-5"), AssetError, 'no asset "gpt-5"; there is: smollm2-135m, movielens-100k'),
-        (("describe", "netflix"), DataError, 'no data set "netflix"; there is: movielens'),
+        (("describe", "netflix"), DataError, 'no data set "netflix"; there is: lastfm, movielens'),
     ],
 )
 def test_unknown_names_are_errors_a_person_can_act_on(

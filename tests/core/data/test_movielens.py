@@ -6,7 +6,7 @@ import re
 import pytest
 
 from core.data.dataset import Dataset
-from core.data.movielens import paper_rows
+from core.data.paper_rows import paper_rows
 from core.data.registry import load_dataset
 from core.errors import DataError
 
