@@ -13,6 +13,7 @@ from core.errors import AssetError
 
 LASTFM = "lastfm"
 STEAM = "steam"
+STEAM_REVIEWS = "steam_reviews"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,20 @@ BROUGHT: dict[str, Brought] = {
                 "any use beyond your own research, and do not pass the files on."
             ),
             origin="the LLaRA authors' data set page (github.com/ljy0ustc/LLaRA names it), folder steam",
+        ),
+        Brought(
+            name=STEAM_REVIEWS,
+            version="Australian users, 2010 to 2015",
+            parts=(("reviews.csv.gz", "reviews.csv"), ("titles.csv.gz", "titles.csv")),
+            licence="none stated",
+            terms=(
+                "Steam reviews collected by Pathak, Gupta and McAuley (SIGIR 2017): no licence stated; cite "
+                "them, and ask before any use beyond your own research."
+            ),
+            origin=(
+                "Julian McAuley's page of recommender data (Steam video game and bundle data, Australian "
+                "users), as columns user, item_id, posted and item_id, title"
+            ),
         ),
     )
 }

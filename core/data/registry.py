@@ -7,12 +7,14 @@ from core.data.dataset import Dataset
 from core.data.leakage import check_no_leak
 from core.data.movielens import load_movielens
 from core.data.published import load_lastfm, load_steam
+from core.data.steam_reviews import load_steam_reviews
 from core.errors import DataError
 
 DATASETS: dict[str, Callable[[Progress | None], Dataset]] = {
     "movielens": load_movielens,
     "lastfm": load_lastfm,
     "steam": load_steam,
+    "steam_reviews": load_steam_reviews,
 }
 
 

@@ -1,18 +1,18 @@
 """Published windows: at most ten items, padded on the right, and the item that came next.
 
 One JSON object a line, `{"seq": [10 item ids, oldest first], "len_seq": n, "next": id}`, plain or gzipped;
-the pad id is the number of items. `row`, where a file has it, is the line's number in the publishers' whole file.
+the pad id is the number of items. `row`, where a file has it, is the line's number in the publishers' whole
+file.
 """
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.catalog import Item
+from core.data.text_file import read_text
 from core.errors import DataError
 
 WINDOW = 10
@@ -55,7 +55,7 @@ def read_titles(path: Path) -> list[Item]:
     """
     items: list[Item] = []
     seen: set[str] = set()
-    for number, line in enumerate(_text(path).splitlines()):
+    for number, line in enumerate(read_text(path).splitlines()):
         item_id, separator, name = line.partition("::")
         if not separator or item_id.strip() != str(number):
             raise DataError(
@@ -97,7 +97,7 @@ def joined(windows: Iterable[Window]) -> list[tuple[int, tuple[int, ...]]]:
 
 
 def _json_lines(path: Path) -> Iterable[Mapping[str, Any]]:
-    for number, line in enumerate(_text(path).splitlines()):
+    for number, line in enumerate(read_text(path).splitlines()):
         try:
             row = json.loads(line)
         except ValueError as error:
@@ -123,12 +123,3 @@ def _window(row: Mapping[str, Any], number: int, place: str, num_items: int) -> 
     if row["len_seq"] != max(1, len(history)):
         raise DataError(f'{place}: "len_seq" is {row["len_seq"]}, but {len(history)} items are there.')
     return Window(int(row_number), tuple(history), target)
-
-
-def _text(path: Path) -> str:
-    """A text file, gzipped or not. Raises DataError where it cannot be read."""
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); fetch it again.") from error
