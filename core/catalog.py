@@ -83,6 +83,11 @@ class Catalog:
             for start in range(len(words))
         ]
 
+    @property
+    def popularity(self) -> tuple[int, ...]:
+        """The N counts that order search results; all 0 where none were given."""
+        return self._popularity
+
     def __len__(self) -> int:
         return len(self.items)
 

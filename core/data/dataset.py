@@ -39,6 +39,9 @@ class Split:
         train_users: their indices, in the order of `train`.
         validation: cases for choosing.
         test: cases for reporting.
+        disjoint_users: whether nobody of training, validation and test may be in another of the three.
+        distinct_windows: whether users are known by windows, so that one person might stand under two names,
+            and the split promises that nobody trains on what another is asked.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Split:
     train_users: tuple[int, ...]
     validation: tuple[Case, ...]
     test: tuple[Case, ...]
+    disjoint_users: bool = False
+    distinct_windows: bool = False
 
     @property
     def interactions(self) -> int:

@@ -80,6 +80,7 @@ def _paper_split(ratings: Sequence[_Rating], index: dict[str, int]) -> Split:
         train_users=tuple(index[user] for user in train_users),
         validation=cases(lambda user: user in validating),
         test=cases(lambda user: user not in training and user not in validating),
+        disjoint_users=True,
     )
 
 

@@ -7,6 +7,7 @@ the same whether a file is whole or a sample.
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.assets import Progress
 from core.assets.brought import BROUGHT, LASTFM, STEAM, brought_files
@@ -78,6 +79,7 @@ def _paper_split(
         train_users=tuple(user for user, _ in kept),
         validation=cases(validation, len(training)),
         test=cases(test, len(training) + len(validation)),
+        disjoint_users=True,
     )
 
 
@@ -115,4 +117,4 @@ def _without_answers(
         for user, sequence in zip(split.train_users, split.train, strict=True)
     }
     train = {user: sequence for user, sequence in train.items() if sequence}
-    return Split(split.name, tuple(train.values()), tuple(train), split.validation, split.test)
+    return replace(split, train=tuple(train.values()), train_users=tuple(train), distinct_windows=True)

@@ -19,6 +19,7 @@ from torch import Tensor
 from core.assembly import bare_model
 from core.assets import cache_root
 from core.data.dataset import Dataset
+from core.data.leakage import check_counts
 from core.domain import MOVIES
 from core.encoder import EncoderShape, SASRec
 from core.errors import RunError
@@ -89,7 +90,11 @@ def prepare(
     step: Step = lambda what, done, total: None,
     watch: Callable[[EncoderEpoch], None] = lambda _: None,
 ) -> tuple[Prepared, Path]:
-    """The prepared parts and their cache folder; computed on first use (about four minutes on 2 cores)."""
+    """The prepared parts and their cache folder; computed on first use (about four minutes on 2 cores).
+
+    Raises:
+        DataError: the kept popularity counts are not those of the split's training sequences.
+    """
     folder = cache_root() / "prepared" / prepared_key(dataset, recipe, backbone.sha256)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
@@ -101,7 +106,9 @@ def prepare(
             save_prepared(prepared, temporary)
             shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
-    return load_prepared(folder), folder
+    kept = load_prepared(folder)
+    check_counts(dataset, dataset.split(recipe.split), kept.popularity.tolist())
+    return kept, folder
 
 
 def _compute(
