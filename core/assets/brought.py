@@ -14,6 +14,13 @@ from core.errors import AssetError
 LASTFM = "lastfm"
 STEAM = "steam"
 STEAM_REVIEWS = "steam_reviews"
+MOVIELENS_1M = "movielens-1m"
+MOVIELENS_SMALL = "movielens-small"
+
+_GROUPLENS = (
+    "by GroupLens, University of Minnesota: research use only, no redistribution without permission, no "
+    "commercial use; cite Harper and Konstan 2015 (doi 10.1145/2827872)."
+)
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,22 @@ BROUGHT: dict[str, Brought] = {
                 "Julian McAuley's page of recommender data (Steam video game and bundle data, Australian "
                 "users), as columns user, item_id, posted and item_id, title"
             ),
+        ),
+        Brought(
+            name=MOVIELENS_1M,
+            version="2003",
+            parts=(("ratings.dat", "ml-1m.zip"), ("movies.dat", "ml-1m.zip")),
+            licence="GroupLens terms of use",
+            terms=f"MovieLens-1M {_GROUPLENS}",
+            origin="GroupLens (grouplens.org/datasets/movielens/1m)",
+        ),
+        Brought(
+            name=MOVIELENS_SMALL,
+            version="latest",
+            parts=(("ratings.csv", "ml-latest-small.zip"), ("movies.csv", "ml-latest-small.zip")),
+            licence="GroupLens terms of use",
+            terms=f"MovieLens latest-small {_GROUPLENS}",
+            origin="GroupLens (grouplens.org/datasets/movielens/latest)",
         ),
     )
 }

@@ -6,6 +6,7 @@ from core.assets import Progress
 from core.data.dataset import Dataset
 from core.data.leakage import check_no_leak
 from core.data.movielens import load_movielens
+from core.data.movielens_zip import load_movielens_1m, load_movielens_small
 from core.data.published import load_lastfm, load_steam
 from core.data.steam_reviews import load_steam_reviews
 from core.errors import DataError
@@ -15,6 +16,8 @@ DATASETS: dict[str, Callable[[Progress | None], Dataset]] = {
     "lastfm": load_lastfm,
     "steam": load_steam,
     "steam_reviews": load_steam_reviews,
+    "movielens-1m": load_movielens_1m,
+    "movielens-small": load_movielens_small,
 }
 
 

@@ -19,6 +19,12 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
         raise DataError(f"{path} cannot be read ({error}); fetch it again.") from error
 
 
+def lines_of(text: str) -> list[str]:
+    """Lines as files divide them: a title may hold signs at which `str.splitlines` would break it too."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
 def csv_rows(text: str, name: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, row) of a CSV text with a header line; only the asked columns.
 

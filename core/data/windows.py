@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.catalog import Item
-from core.data.text_file import read_text
+from core.data.text_file import lines_of, read_text
 from core.errors import DataError
 
 WINDOW = 10
@@ -55,7 +55,7 @@ def read_titles(path: Path) -> list[Item]:
     """
     items: list[Item] = []
     seen: set[str] = set()
-    for number, line in enumerate(read_text(path).splitlines()):
+    for number, line in enumerate(lines_of(read_text(path))):
         item_id, separator, name = line.partition("::")
         if not separator or item_id.strip() != str(number):
             raise DataError(
@@ -97,7 +97,7 @@ def joined(windows: Iterable[Window]) -> list[tuple[int, tuple[int, ...]]]:
 
 
 def _json_lines(path: Path) -> Iterable[Mapping[str, Any]]:
-    for number, line in enumerate(read_text(path).splitlines()):
+    for number, line in enumerate(lines_of(read_text(path))):
         try:
             row = json.loads(line)
         except ValueError as error:
