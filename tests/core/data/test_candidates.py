@@ -1,6 +1,7 @@
 """Candidate lists: honest negatives, fixed for ever, the same for everybody who evaluates."""
 
 import dataclasses
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.catalog import Catalog, Item
-from core.data.candidates import CandidateTable, candidate_table, draw_candidates
+from core.data.candidate_files import candidate_file, part_table
+from core.data.candidates import CandidateTable, candidate_table, draw_candidates, training_counts
 from core.data.dataset import Case, Dataset
 from core.errors import DataError
 
@@ -40,6 +42,65 @@ def test_table_of_the_default_seed_is_pinned(movielens: Dataset) -> None:
     assert candidate_table(movielens, movielens.split("loo").test).sha256 == pinned
 
 
+def test_the_first_uniform_row_is_the_one_it_always_was(movielens: Dataset) -> None:
+    [row] = draw_candidates(movielens, movielens.split("loo").test[:1])
+    wanted = [321, 1111, 1171, 470, 732, 1614, 893, 535, 148, 1149, 1426, 1380, 4, 395, 860, 529, 1532, 720]
+    assert row.tolist() == [*wanted, 1607, 830]
+
+
+def test_table_by_popularity_is_pinned_and_hashes_apart(movielens: Dataset) -> None:
+    drawn = part_table(movielens, "loo", "test", "popularity")
+    assert drawn.kind == "popularity"
+    assert drawn.sha256 == "971fdb9384e5810499c65184b022ccfcf62941bac2ad8f976b6ff23435aaa795"
+    assert dataclasses.replace(drawn, kind="uniform").sha256 != drawn.sha256
+
+
+def test_popular_negatives_are_unseen_different_and_more_popular(movielens: Dataset) -> None:
+    split = movielens.split("loo")
+    counts = training_counts(split, movielens.num_items)
+    table = draw_candidates(movielens, split.test, seed=1, counts=counts)
+    for row, case in zip(table, split.test, strict=True):
+        assert len(set(row.tolist())) == 20
+        assert set(row.tolist()) & set(movielens.sequences[case.user]) == {case.target}
+    assert counts[table].mean() > 2 * counts[draw_candidates(movielens, split.test, seed=1)].mean()
+
+
+def test_a_popular_row_does_not_depend_on_the_other_users(movielens: Dataset) -> None:
+    split = movielens.split("loo")
+    counts = training_counts(split, movielens.num_items)
+    some = [700, 3, 42]
+    whole = draw_candidates(movielens, split.test, seed=3, counts=counts)
+    assert np.array_equal(
+        draw_candidates(movielens, [split.test[i] for i in some], seed=3, counts=counts), whole[some]
+    )
+
+
+def _tiny(movielens: Dataset, items: int) -> Dataset:
+    catalog = Catalog(Item(i, f"id{i}", f"title {i}") for i in range(items))
+    return dataclasses.replace(movielens, catalog=catalog, users=("ann",), sequences=((0, 1, 2),), splits={})
+
+
+def test_popular_negatives_are_drawn_in_proportion_to_count_plus_one(movielens: Dataset) -> None:
+    tiny = _tiny(movielens, 7)
+    counts = np.array([9, 9, 9, 0, 1, 3, 7])
+    weights = {item: counts[item] + 1 for item in (3, 4, 5, 6)}
+    # Chance of each ordered pair, counted out: first by weight, then by weight among what is left.
+    chance = dict.fromkeys(weights, 0.0)
+    for first, second in permutations(weights, 2):
+        total = sum(weights.values())
+        both = weights[first] / total * weights[second] / (total - weights[first])
+        chance[first] += both
+        chance[second] += both
+    rows = [
+        draw_candidates(tiny, [Case(0, (0, 1), 2)], negatives=2, draw=draw, counts=counts)[0]
+        for draw in range(4000)
+    ]
+    drawn = np.bincount(np.concatenate(rows), minlength=7) / 4000
+    assert drawn[2] == 1 and drawn[:2].tolist() == [0, 0]
+    for item, wanted in chance.items():
+        assert drawn[item] == pytest.approx(wanted, abs=4 * 0.5 / 4000**0.5)  # four standard errors at most
+
+
 def test_a_users_row_does_not_depend_on_the_other_users(movielens: Dataset) -> None:
     cases = movielens.split("loo").test
     whole = draw_candidates(movielens, cases, seed=3)
@@ -56,6 +117,30 @@ def test_targets_and_negatives_are_drawn_evenly(movielens: Dataset) -> None:
     assert places.min() > 236 - 5 * 15 and places.max() < 236 + 5 * 15
     seen = np.bincount(np.concatenate([t.ravel() for t in tables]), minlength=movielens.num_items)
     assert seen.min() > 0
+
+
+def test_a_candidate_file_is_written_once_and_read_again(movielens: Dataset, tmp_path: Path) -> None:
+    tables = {}
+    for kind in ("uniform", "popularity"):
+        drawn, path = candidate_file(movielens, "paper", "test", kind, draw=3, root=tmp_path)  # type: ignore[arg-type]
+        written = path.stat().st_mtime_ns
+        again, same = candidate_file(movielens, "paper", "test", kind, draw=3, root=tmp_path)  # type: ignore[arg-type]
+        assert same == path and path.stat().st_mtime_ns == written
+        assert again.kind == kind and np.array_equal(again.table, drawn.table)
+        tables[kind] = path
+    assert len(list(tmp_path.rglob("*.*"))) == 2
+
+    tables["popularity"].replace(tables["uniform"])
+    with pytest.raises(DataError, match="other candidates than its name says"):
+        candidate_file(movielens, "paper", "test", "uniform", draw=3, root=tmp_path)
+
+
+def test_a_kind_nobody_knows_is_refused_by_name(movielens: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "candidates.parquet"
+    drawn = candidate_table(movielens, movielens.split("paper").test[:3])
+    dataclasses.replace(drawn, kind="hardest").save(path)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match='kind "hardest"; known are: uniform, popularity'):
+        CandidateTable.load(path)
 
 
 def test_saved_table_comes_back_and_a_changed_one_is_refused(movielens: Dataset, tmp_path: Path) -> None:
@@ -84,8 +169,7 @@ def test_a_file_that_is_no_table_is_refused_in_one_sentence(tmp_path: Path) -> N
 
 
 def test_too_small_a_catalogue_is_refused_by_naming_the_user(movielens: Dataset) -> None:
-    catalog = Catalog(Item(i, f"id{i}", f"title {i}") for i in range(21))
-    tiny = dataclasses.replace(movielens, catalog=catalog, users=("ann",), sequences=((0, 1, 2),), splits={})
+    tiny = _tiny(movielens, 21)
     with pytest.raises(DataError, match="ann leaves only 18 unseen items"):
         draw_candidates(tiny, [Case(0, (0, 1), 2)])
     assert sorted(draw_candidates(tiny, [Case(0, (0, 1), 2)], negatives=18)[0]) == list(range(2, 21))
