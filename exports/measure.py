@@ -7,14 +7,12 @@ import numpy as np
 
 from core.data.candidates import draw_candidates
 from core.data.dataset import Case, Dataset
-from core.evaluation.asking import ask, blend, full_ranks, route_cases, sampled_ranks
+from core.evaluation.asking import ask, full_ranks, route_cases, sampled_ranks
+from core.evaluation.blending import blend, choose_blend_weight
 from core.evaluation.metrics import Ranks, ndcg_at, wilson
 from core.recommender import RETRIEVED, Recommender
 from core.routing import Floats, Indices, Routing
 from exports.bundle_info import Adapter, MetricRow
-
-BLEND_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
-"""Weights of the encoder's log-probabilities that validation users choose among."""
 
 Step = Callable[[str, int, int], None]
 """Told (what is being measured, cases done, cases in all)."""
@@ -107,16 +105,12 @@ def _scores(recommender: Recommender, part: _Part, adapter: Adapter, step: Step)
 
 def _choose(recommender: Recommender, part: _Part, scores: Floats, adapter: Adapter, step: Step) -> Chosen:
     """The blend weight and the stage that give validation users the better full-catalogue NDCG@10."""
-    by_weight = {
-        weight: ndcg_at(full_ranks(blend(scores, part.routing.scores, weight), part.cases), 10)
-        for weight in BLEND_WEIGHTS
-    }
-    weight = max(by_weight, key=lambda w: (by_weight[w], -w))
-    first = blend(scores, part.routing.scores, weight)
+    choice = choose_blend_weight(scores, part.routing.scores, part.cases)
     if not _head_is_trained(recommender, adapter):
-        return Chosen(weight, False, by_weight[weight], None)
-    second = ndcg_at(_reranked(recommender, part, first, weight, adapter, step), 10)
-    return Chosen(weight, second > by_weight[weight], by_weight[weight], second)
+        return Chosen(choice.weight, False, choice.ndcg10, None)
+    first = blend(scores, part.routing.scores, choice.weight)
+    second = ndcg_at(_reranked(recommender, part, first, choice.weight, adapter, step), 10)
+    return Chosen(choice.weight, second > choice.ndcg10, choice.ndcg10, second)
 
 
 def _head_is_trained(recommender: Recommender, adapter: Adapter) -> bool:

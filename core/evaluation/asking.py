@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from core.data.dataset import Case
@@ -87,14 +86,3 @@ def full_ranks(scores: Floats, cases: Sequence[Case]) -> Ranks:
     for row, case in zip(masked, cases, strict=True):
         row[[item for item in case.history if item != case.target]] = -np.inf
     return ranks_among(masked, targets_of(cases))
-
-
-def log_softmax(scores: Floats) -> Floats:
-    """Row-wise, [n, N] float32."""
-    return torch.from_numpy(scores).log_softmax(-1).numpy()
-
-
-def blend(first: Floats, second: Floats, weight: float) -> Floats:
-    """log-softmax(first) + weight * log-softmax(second): a product of two opinions, [n, N]."""
-    mixed: Floats = log_softmax(first) + np.float32(weight) * log_softmax(second)
-    return mixed

@@ -44,7 +44,7 @@ class ItemKNN:
     """Cosine neighbours of the items in the history, recent ones weighing more.
 
     similarity(i, j) = users with both / (sqrt(users with i * users with j) + shrink). The defaults are the
-    best of a grid on the validation users of MovieLens `loo` (decay 0.5 to 1, shrink 0 to 200).
+    best of `core.evaluation.tuning` on the validation users of MovieLens `loo`.
 
     Args:
         decay: weight of an item one step older.
@@ -53,15 +53,12 @@ class ItemKNN:
 
     similarity: NDArray[np.float32]
 
-    def __init__(self, decay: float = 0.6, shrink: float = 1.0) -> None:
+    def __init__(self, decay: float = 0.7, shrink: float = 1.0) -> None:
         self.decay, self.shrink = decay, shrink
 
     def fit(self, train: Sequence[History], num_items: int) -> "ItemKNN":
         """Training sequences and N -> self; N x N float32 in memory."""
-        items = np.fromiter((item for sequence in train for item in set(sequence)), dtype=np.int64)
-        ends = np.cumsum([0, *(len(set(sequence)) for sequence in train)])
-        ones = np.ones(len(items), dtype=np.float32)
-        users = csr_array((ones, items, ends), shape=(len(train), num_items))
+        users = interactions(train, num_items)
         together = (users.T @ users).toarray()
         norms = np.sqrt(np.diag(together))
         damped = np.outer(norms, norms) + self.shrink
@@ -72,12 +69,25 @@ class ItemKNN:
 
     def score(self, histories: Sequence[History], candidates: Indices | None = None) -> Floats:
         """Histories (B of them) -> [B, N] float32, or [B, C] for candidates [B, C] int64."""
-        scores = np.zeros((len(histories), len(self.similarity)), dtype=np.float32)
-        for row, history in zip(scores, histories, strict=True):
-            recent = list(history[-HISTORY:])
-            weights = self.decay ** np.arange(len(recent) - 1, -1, -1, dtype=np.float32)
-            row[:] = weights @ self.similarity[recent]
-        return pick(scores, candidates)
+        recent = recency_weighted(histories, len(self.similarity), self.decay)
+        return pick(recent @ self.similarity, candidates)
+
+
+def interactions(train: Sequence[History], num_items: int) -> csr_array:
+    """Who had what, however often: a sparse matrix of ones, [training users, N] float32."""
+    items = np.fromiter((item for sequence in train for item in set(sequence)), dtype=np.int64)
+    ends = np.cumsum([0, *(len(set(sequence)) for sequence in train)])
+    return csr_array((np.ones(len(items), dtype=np.float32), items, ends), shape=(len(train), num_items))
+
+
+def recency_weighted(histories: Sequence[History], num_items: int, decay: float) -> csr_array:
+    """The last 10 items of each history, decay ** steps before the last one as weight: [B, N] float32."""
+    recent = [history[-HISTORY:] for history in histories]
+    ages = np.fromiter((age for h in recent for age in range(len(h) - 1, -1, -1)), dtype=np.float32)
+    items = np.fromiter((item for h in recent for item in h), dtype=np.int64)
+    ends = np.cumsum([0, *map(len, recent)])
+    # An item that occurs twice is in its row twice: products add both weights.
+    return csr_array((np.float32(decay) ** ages, items, ends), shape=(len(recent), num_items))
 
 
 def pick(scores: Floats, candidates: Indices | None) -> Floats:

@@ -14,6 +14,7 @@ from torch import Tensor
 from core.data.dataset import Case, Dataset, Split
 from core.encoder import EncoderShape, SASRec, pad_histories
 from core.evaluation.metrics import ndcg_at, ranks_among
+from core.routing import History
 from core.training.recipe import EncoderRecipe
 
 HISTORY_AT_TEST = 10
@@ -48,7 +49,19 @@ def train_encoder(
     seed: int,
     watch: Callable[[EncoderEpoch], None] = lambda _: None,
 ) -> TrainedEncoder:
-    """Train on `split.train`, choose the epoch by NDCG@10 over the whole catalogue on `split.validation`.
+    """Train on `split.train`, choose the epoch by NDCG@10 over the whole catalogue on `split.validation`."""
+    return fit_encoder(split.train, split.validation, len(dataset.catalog), recipe, seed, watch)
+
+
+def fit_encoder(
+    train: Sequence[History],
+    validation: Sequence[Case],
+    num_items: int,
+    recipe: EncoderRecipe,
+    seed: int,
+    watch: Callable[[EncoderEpoch], None] = lambda _: None,
+) -> TrainedEncoder:
+    """As :func:`train_encoder`, from sequences and validation cases.
 
     Every epoch cuts each user's sequence into windows of max_length + 1 items at a new random offset, so
     that a position is seen with contexts of many lengths.
@@ -56,7 +69,7 @@ def train_encoder(
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     shape = EncoderShape(
-        num_items=len(dataset.catalog),
+        num_items=num_items,
         width=recipe.width,
         layers=recipe.layers,
         heads=recipe.heads,
@@ -71,12 +84,12 @@ def train_encoder(
     started = time.perf_counter()
     for epoch in range(1, recipe.max_epochs + 1):
         began = time.perf_counter()
-        windows = cut_windows(split.train, recipe.max_length, generator)
+        windows = cut_windows(train, recipe.max_length, generator)
         loss = _one_epoch(encoder, optimizer, windows, recipe.batch_size)
-        validation = full_ranking_ndcg(encoder, split.validation)
-        if validation > best:
-            best, best_epoch, best_state = validation, epoch, copy.deepcopy(encoder.state_dict())
-        watch(EncoderEpoch(epoch, loss, validation, best, time.perf_counter() - began))
+        ndcg = full_ranking_ndcg(encoder, validation)
+        if ndcg > best:
+            best, best_epoch, best_state = ndcg, epoch, copy.deepcopy(encoder.state_dict())
+        watch(EncoderEpoch(epoch, loss, ndcg, best, time.perf_counter() - began))
         if epoch - best_epoch >= recipe.patience:
             break
     encoder.load_state_dict(best_state)
@@ -130,14 +143,21 @@ def next_item_loss(encoder: SASRec, windows: Tensor) -> tuple[Tensor, int]:
     return F.cross_entropy(logits, targets), len(targets)
 
 
-@torch.inference_mode()
 def encoder_scores(encoder: SASRec, cases: Sequence[Case], batch_size: int = 512) -> NDArray[np.float32]:
     """The encoder's scores of the whole catalogue after each case's last 10 items: [n, N] float32."""
+    return history_scores(encoder, [case.history for case in cases], batch_size)
+
+
+@torch.inference_mode()
+def history_scores(
+    encoder: SASRec, histories: Sequence[History], batch_size: int = 512
+) -> NDArray[np.float32]:
+    """The encoder's scores of the whole catalogue after the last 10 items of each of n histories: [n, N]."""
     encoder.eval()
-    histories = [case.history[-HISTORY_AT_TEST:] for case in cases]
+    longest = min(HISTORY_AT_TEST, encoder.shape.max_length)
     parts = []
     for start in range(0, len(histories), batch_size):
-        rows = pad_histories(histories[start : start + batch_size], encoder.shape.num_items, HISTORY_AT_TEST)
+        rows = pad_histories(histories[start : start + batch_size], encoder.shape.num_items, longest)
         parts.append(encoder.score(encoder.last_state(rows)).numpy())
     return np.concatenate(parts)
 
