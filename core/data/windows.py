@@ -2,21 +2,23 @@
 
 One JSON object a line, `{"seq": [10 item ids, oldest first], "len_seq": n, "next": id}`, plain or gzipped;
 the pad id is the number of items. `row`, where a file has it, is the line's number in the publishers' whole
-file.
+file. The publishers' own files are pickled pandas frames with the same three columns.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.catalog import Item
+from core.data.frame_decode import read_frame
 from core.data.text_file import lines_of, read_text
 from core.errors import DataError
 
 WINDOW = 10
 """The published histories hold at most this many items."""
+FIELDS = ("seq", "len_seq", "next")
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,12 @@ class Window:
 
 def read_windows(path: Path, num_items: int) -> list[Window]:
     """Every row of a file, in file order. Raises DataError naming the line that is not a window."""
+    if path.suffix == ".df":
+        unit, rows = "row", read_frame(path, FIELDS)
+    else:
+        unit, rows = "line", list(_json_lines(path))
     return [
-        _window(row, number, f"{path.name} line {number + 1}", num_items)
-        for number, row in enumerate(_json_lines(path))
+        _window(row, number, f"{path.name} {unit} {number + 1}", num_items) for number, row in enumerate(rows)
     ]
 
 
@@ -96,13 +101,13 @@ def joined(windows: Iterable[Window]) -> list[tuple[int, tuple[int, ...]]]:
     return sequences
 
 
-def _json_lines(path: Path) -> Iterable[Mapping[str, Any]]:
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(lines_of(read_text(path))):
         try:
             row = json.loads(line)
         except ValueError as error:
             raise DataError(f"{path.name} line {number + 1} is not JSON: one object per line.") from error
-        if not isinstance(row, dict) or not {"seq", "len_seq", "next"} <= set(row):
+        if not isinstance(row, dict) or not set(FIELDS) <= set(row):
             raise DataError(f'{path.name} line {number + 1} needs the fields "seq", "len_seq" and "next".')
         yield row
 
