@@ -150,12 +150,16 @@ def _nearest_existing(path: Path) -> Path:
 def _assets() -> Iterator[Finding]:
     for asset in list_assets():
         name = f"{asset.kind} {asset.name}"
-        if asset.cached:
-            yield Finding(name, "ok", f"cached, {asset.licence}")
-        else:
-            size = f"not fetched yet, {asset.size_bytes / 2**20:.0f} MiB"
+        if not asset.how:
+            place = "cached" if asset.cached else f"in {asset.path}"
+            yield Finding(name, "ok", f"{place}, {asset.licence}")
+        elif not asset.optional:
+            size = f", {asset.size_bytes / 2**20:.0f} MiB" if asset.size_bytes else ""
             yield Finding(
-                name, "warn", size, f"Run `ilora data fetch {asset.name}`, or it is fetched on first use."
+                name,
+                "warn",
+                f"not fetched yet{size}",
+                f"Run `ilora data fetch {asset.name}`, or it is fetched on first use.",
             )
 
 

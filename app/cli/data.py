@@ -33,12 +33,13 @@ def list_command(
 
     console = Console(highlight=False)
     for status in statuses:
-        where = f"cached in {status.path}" if status.cached else "not fetched yet"
+        where = f"{'cached' if status.cached else 'yours'} in {status.path}"
+        size = "" if status.size_bytes is None else f"{status.size_bytes / 1e6:.1f} MB, "
         console.print(
-            f"[bold]{escape(status.name)}[/]  {status.kind}, version {status.version}, "
-            f"{status.size_bytes / 1e6:.1f} MB, {escape(status.licence)}"
+            f"[bold]{escape(status.name)}[/]  {status.kind}, version {escape(status.version)}, {size}"
+            f"{escape(status.licence)}"
         )
-        console.print(f"  {escape(where)}", overflow="fold")
+        console.print(f"  {escape(f'Not here. {status.how}' if status.how else where)}", overflow="fold")
         console.print(f"  [dim]{escape(status.terms)}[/]")
 
 
@@ -46,21 +47,57 @@ def list_command(
 def fetch_command(
     name: Annotated[str, typer.Argument(help=f"Name as `ilora data list` shows it, or: {EVERYTHING}.")],
     verify: Annotated[bool, typer.Option("--verify", help="Hash cached files again.")] = False,
+    sha256: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sha256", help="FILE=SHA256 of a file whose hash is not known beforehand; repeatable."
+        ),
+    ] = None,
 ) -> None:
     """Download into the cache, check the sha256, print the folder. Needs no network when cached."""
     from app.cli.download_bar import DownloadBar
-    from core.assets import ASSETS, asset, fetch
+    from core.assets import ASSETS, BROUGHT, asset, fetch, fetch_brought
 
-    for wanted in ASSETS if name == EVERYTHING else [asset(name).name]:
+    said = _hashes(sha256 or [])
+    if said and name not in BROUGHT:
+        raise typer.BadParameter(f"the files of {name} have known hashes; leave --sha256 out.")
+    for wanted in ASSETS if name == EVERYTHING else [name]:
         with DownloadBar(wanted) as bar:
-            folder = fetch(wanted, bar, verify=verify)
+            if wanted in BROUGHT:
+                folder = fetch_brought(wanted, bar, sha256=said, verify=verify)
+            else:
+                folder = fetch(wanted, bar, verify=verify)
         typer.echo(f"{wanted}: {folder}")
-        typer.echo(f"  {asset(wanted).terms}", err=True)
+        typer.echo(f"  {(BROUGHT.get(wanted) or asset(wanted)).terms}", err=True)
+    if name == EVERYTHING:
+        _say_what_is_left_out()
+
+
+def _hashes(said: list[str]) -> dict[str, str]:
+    """FILE=SHA256 of every --sha256."""
+    import re
+
+    hashes = {}
+    for entry in said:
+        file, _, digest = entry.rpartition("=")
+        if not file or not re.fullmatch("[0-9a-fA-F]{64}", digest):
+            raise typer.BadParameter(f'--sha256 takes FILE=SHA256 with 64 hexadecimal digits, not "{entry}".')
+        hashes[file] = digest.lower()
+    return hashes
+
+
+def _say_what_is_left_out() -> None:
+    """`all` is what everybody needs; the other data sets wait for somebody who wants them."""
+    from core.assets import list_assets
+
+    for status in list_assets():
+        if status.optional and status.how:
+            typer.echo(f"Left out: {status.name}. {status.how}", err=True)
 
 
 @data_app.command("describe")
 def describe_command(
-    name: Annotated[str, typer.Argument(help="A data set, for example: movielens.")],
+    name: Annotated[str, typer.Argument(help="A data set: movielens, lastfm, steam, ...")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """A data set in numbers: users, items, splits, lengths, years, genres, terms and content hash."""
@@ -97,15 +134,10 @@ def _show(description: "Description") -> None:
         splits.add_row(split.name, *(f"{count:,}" for count in counts))
     console.print(splits, "")
     console.print(_bars("items per user", "users", description.lengths), "")
-    console.print(
-        Columns(
-            [
-                _bars("genre", "items", description.genres, 16),
-                _bars("decade", "items", description.decades, 16),
-            ],
-            padding=(0, 4),
-        )
-    )
+    kinds = (("genre", description.genres), ("decade", description.decades))
+    known = [_bars(what, "items", counts, 16) for what, counts in kinds if counts]
+    if known:
+        console.print(Columns(known, padding=(0, 4)))
     console.print(f"\n{escape(description.terms)}")
     console.print(f"[dim]sha256 {description.sha256}[/]")
 

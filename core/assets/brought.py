@@ -2,14 +2,10 @@
 
 `ILORA_ASSET_DIR` names one folder for everything of your own; a data set's files lie in it under the data
 set's name: `$ILORA_ASSET_DIR/lastfm/titles.txt`. They are read where they lie and never written to.
+Nothing is downloaded whose sha256 is not known beforehand, here or from you. Adding one is one entry here.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-from core.assets.sources import ASSET_DIR_VARIABLE
-from core.errors import AssetError
 
 LASTFM = "lastfm"
 STEAM = "steam"
@@ -24,6 +20,24 @@ _GROUPLENS = (
 
 
 @dataclass(frozen=True)
+class Published:
+    """One file at its publishers' address.
+
+    Attributes:
+        url: https address.
+        sha256: what it must be; None where it is not known or changes: then you must say it.
+    """
+
+    url: str
+    sha256: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """Its name in the cache."""
+        return self.url.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
 class Brought:
     """A data set that comes as files of its own.
 
@@ -35,6 +49,7 @@ class Brought:
         licence: short name.
         terms: what the user of it must know, one or two sentences.
         origin: where its publishers offer it, for people.
+        published: the files that can be downloaded from there; together they hold every part.
     """
 
     name: str
@@ -43,21 +58,39 @@ class Brought:
     licence: str
     terms: str
     origin: str
+    published: tuple[Published, ...] = ()
 
     @property
     def wanted(self) -> str:
-        """The needed files in words: "titles.txt or id2name.txt; train.jsonl.gz or ..."."""
-        return "; ".join(" or ".join(names) for names in self.parts)
+        """The needed files in words: "titles.txt or id2name.txt; train.jsonl.gz or train_data.df"."""
+        return "; ".join(map(either, self.parts))
+
+    @property
+    def downloadable(self) -> bool:
+        """Whether it can be fetched without your saying what its files must be."""
+        return bool(self.published) and all(file.sha256 for file in self.published)
+
+
+def either(names: tuple[str, ...]) -> str:
+    """Our form of a part and its publishers' in words; the names between are read too."""
+    return " or ".join(dict.fromkeys((names[0], names[-1])))
 
 
 def _windows(*extra_training: str) -> tuple[tuple[str, ...], ...]:
     """Files of a published data set of windows, plain, gzipped, or as the publishers' own."""
     return (
         ("titles.txt", "id2name.txt"),
-        ("train.jsonl.gz", "train.jsonl", *extra_training),
-        ("val.jsonl.gz", "val.jsonl"),
-        ("test.jsonl.gz", "test.jsonl"),
+        ("train.jsonl.gz", "train.jsonl", *extra_training, "train_data.df"),
+        ("val.jsonl.gz", "val.jsonl", "Val_data.df"),
+        ("test.jsonl.gz", "test.jsonl", "Test_data.df"),
     )
+
+
+def _llara(name: str) -> tuple[Published, ...]:
+    """The publishers' own files; they publish no hashes."""
+    folder = f"https://huggingface.co/datasets/joyliao7777/LLaRA/resolve/main/{name}"
+    files = ("id2name.txt", "train_data.df", "Val_data.df", "Test_data.df")
+    return tuple(Published(f"{folder}/{file}") for file in files)
 
 
 BROUGHT: dict[str, Brought] = {
@@ -73,6 +106,7 @@ BROUGHT: dict[str, Brought] = {
                 "and Kuflik 2011 (HetRec, RecSys 2011) and Last.fm (www.last.fm)."
             ),
             origin="the LLaRA authors' data set page (github.com/ljy0ustc/LLaRA names it), folder lastfm",
+            published=_llara(LASTFM),
         ),
         Brought(
             name=STEAM,
@@ -84,6 +118,7 @@ BROUGHT: dict[str, Brought] = {
                 "any use beyond your own research, and do not pass the files on."
             ),
             origin="the LLaRA authors' data set page (github.com/ljy0ustc/LLaRA names it), folder steam",
+            published=_llara(STEAM),
         ),
         Brought(
             name=STEAM_REVIEWS,
@@ -106,6 +141,12 @@ BROUGHT: dict[str, Brought] = {
             licence="GroupLens terms of use",
             terms=f"MovieLens-1M {_GROUPLENS}",
             origin="GroupLens (grouplens.org/datasets/movielens/1m)",
+            published=(
+                Published(
+                    "https://files.grouplens.org/datasets/movielens/ml-1m.zip",
+                    "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+                ),
+            ),
         ),
         Brought(
             name=MOVIELENS_SMALL,
@@ -114,34 +155,8 @@ BROUGHT: dict[str, Brought] = {
             licence="GroupLens terms of use",
             terms=f"MovieLens latest-small {_GROUPLENS}",
             origin="GroupLens (grouplens.org/datasets/movielens/latest)",
+            # No hash: GroupLens replaces this file by newer ones under the same address.
+            published=(Published("https://files.grouplens.org/datasets/movielens/ml-latest-small.zip"),),
         ),
     )
 }
-
-
-def brought_files(name: str, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """One file for every part of a data set, in the order of its parts, from your own folder.
-
-    Raises:
-        AssetError: no own folder is set, or it lacks a part; says which files are needed and where.
-    """
-    wanted = BROUGHT[name]
-    own = environment.get(ASSET_DIR_VARIABLE, "").strip()
-    if not own:
-        raise AssetError(
-            f"{name} must be brought as a folder: put its files ({wanted.wanted}) into a folder named {name} "
-            f"and set {ASSET_DIR_VARIABLE} to the folder that holds it; they come from {wanted.origin}."
-        )
-    folder = Path(own).expanduser() / name
-    found = tuple(_first(folder, names) for names in wanted.parts)
-    missing = [" or ".join(n) for n, path in zip(wanted.parts, found, strict=True) if path is None]
-    if missing:
-        raise AssetError(
-            f"Your folder {folder} ({ASSET_DIR_VARIABLE}) lacks {'; '.join(missing)}: {name} comes from "
-            f"{wanted.origin}."
-        )
-    return tuple(path for path in found if path is not None)
-
-
-def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_file()), None)

@@ -7,50 +7,26 @@ fetched anew.
 """
 
 import hashlib
-import json
 import logging
 import os
-import shutil
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import platformdirs
 from filelock import FileLock
 
-from core.assets.known import ASSETS, Asset, Member, asset
+from core.assets.atomic import move_in, remove_leftovers, work_folder
+from core.assets.download import SourceFailed
+from core.assets.known import Asset, Member, asset
 from core.assets.progress import CHUNK, Progress, file_sha256
-from core.assets.sources import ASSET_DIR_VARIABLE, ASSET_URL_VARIABLE, SourceFailed, sources_of
+from core.assets.sources import ASSET_DIR_VARIABLE, ASSET_URL_VARIABLE, sources_of
+from core.assets.stamp import is_whole, write_stamp
 from core.errors import AssetError
 
 log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "ILORA_CACHE"
-STAMP = "stamp.json"
-
-
-@dataclass(frozen=True)
-class AssetStatus:
-    """One line of `ilora data list`.
-
-    Attributes:
-        size_bytes: size of the download.
-        cached: whether its files lie in the cache (by size and stamp; `fetch(verify=True)` hashes).
-        path: the folder where they lie or would lie.
-    """
-
-    name: str
-    kind: str
-    version: str
-    licence: str
-    terms: str
-    size_bytes: int
-    cached: bool
-    path: Path
 
 
 def cache_root() -> Path:
@@ -59,21 +35,9 @@ def cache_root() -> Path:
     return Path(own).expanduser() if own else Path(platformdirs.user_cache_dir("ilora"))
 
 
-def list_assets() -> list[AssetStatus]:
-    """Every known asset with its terms and whether it is cached."""
-    return [
-        AssetStatus(
-            name=known.name,
-            kind=known.kind,
-            version=known.version,
-            licence=known.licence,
-            terms=known.terms,
-            size_bytes=known.wheel_bytes,
-            cached=_is_whole(known, _folder(known)),
-            path=_folder(known),
-        )
-        for known in ASSETS.values()
-    ]
+def cached_in(wanted: Asset) -> tuple[Path, bool]:
+    """The folder where an asset's files lie or would lie, and whether they do (by size and stamp)."""
+    return _folder(wanted), _is_whole(wanted, _folder(wanted))
 
 
 def fetch(name: str, progress: Progress | None = None, *, verify: bool = False) -> Path:
@@ -96,7 +60,7 @@ def fetch(name: str, progress: Progress | None = None, *, verify: bool = False) 
         with FileLock(folder.parent / f".{wanted.name}.lock"):
             # Another process may have finished while this one waited.
             if not _is_whole(wanted, folder, verify=verify, progress=progress):
-                _remove_leftovers(wanted, folder.parent)
+                remove_leftovers(wanted.name, folder.parent)
                 _fetch_into(wanted, folder, progress)
     except OSError as error:
         raise AssetError(
@@ -110,7 +74,7 @@ def _fetch_into(wanted: Asset, folder: Path, progress: Progress | None) -> None:
     """Try the sources in order until one delivers what the hashes ask for."""
     tried: list[str] = []
     for source in sources_of(wanted, folder.parent / ".partial", os.environ):
-        with _work_folder(wanted, folder.parent) as work:
+        with work_folder(wanted.name, folder.parent) as work:
             download, content = work / "download", work / "content"
             download.mkdir()
             content.mkdir()
@@ -119,8 +83,8 @@ def _fetch_into(wanted: Asset, folder: Path, progress: Progress | None) -> None:
             except SourceFailed as failure:
                 tried.append(f"{source.label} {failure}")
                 continue
-            _write_stamp(wanted, content)
-            _move_in(content, folder, work / "replaced")
+            write_stamp(content, _hashes(wanted))
+            move_in(content, folder, work / "replaced")
             if tried:
                 log.warning("%s comes from %s, because %s", wanted.name, source.label, "; ".join(tried))
             return
@@ -163,83 +127,15 @@ def _copy_checked(reader: IO[bytes], member: Member, target: Path, progress: Pro
 
 
 def _is_whole(wanted: Asset, folder: Path, *, verify: bool = False, progress: Progress | None = None) -> bool:
-    """Whether every file is there and is what was hashed; what differs from its stamp is hashed again."""
-    stamp = _read_stamp(folder)
-    hashed = False
-    for member in wanted.members:
-        path = folder / member.file_name
-        if not path.is_file() or path.stat().st_size != member.size_bytes:
-            return False
-        if verify or stamp.get(member.file_name) != _stamp_of(member, path):
-            hashed = True
-            if file_sha256(path, progress) != member.sha256:
-                return False
-    if hashed:
-        with suppress(OSError):  # a read-only cache (an image, a share) works too, it only hashes every time
-            _write_stamp(wanted, folder)
-    return True
+    sizes = ((folder / member.file_name, member.size_bytes) for member in wanted.members)
+    if not all(path.is_file() and path.stat().st_size == size for path, size in sizes):
+        return False
+    return is_whole(folder, _hashes(wanted), verify=verify, progress=progress)
 
 
-def _stamp_of(member: Member, path: Path) -> list[str | int]:
-    return [member.sha256, path.stat().st_size, path.stat().st_mtime_ns]
-
-
-def _read_stamp(folder: Path) -> dict[str, list[str | int]]:
-    """What was hashed when; empty where there is no readable stamp."""
-    try:
-        stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return stamp if isinstance(stamp, dict) else {}
-
-
-def _write_stamp(wanted: Asset, folder: Path) -> None:
-    stamp = {member.file_name: _stamp_of(member, folder / member.file_name) for member in wanted.members}
-    # Written aside and renamed: a reader without the lock sees the old stamp or the new one, never half of
-    # one.
-    with tempfile.NamedTemporaryFile(
-        "w", dir=folder, suffix=".part", delete=False, encoding="utf-8"
-    ) as writer:
-        json.dump(stamp, writer, indent=1)
-        writer.flush()
-        os.fsync(writer.fileno())
-    os.replace(writer.name, folder / STAMP)
-
-
-def _move_in(content: Path, folder: Path, replaced: Path) -> None:
-    """Put a finished folder in its place with one rename; a damaged one moves to `replaced` first."""
-    _sync_folder(content)
-    if folder.exists():
-        os.replace(folder, replaced)
-    os.replace(content, folder)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return  # Windows cannot open a folder to sync it
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _hashes(wanted: Asset) -> dict[str, str]:
+    return {member.file_name: member.sha256 for member in wanted.members}
 
 
 def _folder(wanted: Asset) -> Path:
     return cache_root() / "assets" / f"{wanted.name}-{wanted.version}"
-
-
-@contextmanager
-def _work_folder(wanted: Asset, parent: Path) -> Iterator[Path]:
-    """A temporary folder on the same file system as the target, gone afterwards."""
-    work = Path(tempfile.mkdtemp(prefix=f".{wanted.name}-", suffix=".part", dir=parent))
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _remove_leftovers(wanted: Asset, parent: Path) -> None:
-    """What a killed process left behind; the lock is ours, so nobody is still writing it."""
-    for leftover in parent.glob(f".{wanted.name}-*.part"):
-        shutil.rmtree(leftover, ignore_errors=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
+from core.assets.brought import BROUGHT
 from core.errors import AssetError
 
 BACKBONE = "smollm2-135m"
@@ -112,7 +113,7 @@ ASSETS: dict[str, Asset] = {
 
 
 def asset(name: str) -> Asset:
-    """The asset of that name. Raises AssetError naming the ones there are."""
+    """The asset of that name. Raises AssetError naming what there is."""
     if name not in ASSETS:
-        raise AssetError(f'There is no asset "{name}"; there is: {", ".join(ASSETS)}.')
+        raise AssetError(f'There is no asset "{name}"; there is: {", ".join([*ASSETS, *BROUGHT])}.')
     return ASSETS[name]

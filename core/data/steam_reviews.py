@@ -7,13 +7,12 @@ game reviewed again counts once, at its first date. The catalogue is the games t
 Pathak, Gupta and McAuley, "Generating and Personalizing Bundle Recommendations on Steam", SIGIR 2017.
 """
 
-import os
 from collections import Counter
 from datetime import date
 from pathlib import Path
 
-from core.assets import Progress
-from core.assets.brought import BROUGHT, STEAM_REVIEWS, brought_files
+from core.assets import Progress, brought_files
+from core.assets.brought import BROUGHT, STEAM_REVIEWS
 from core.catalog import Catalog, Item
 from core.data.dataset import Dataset
 from core.data.leave_one_out import leave_one_out
@@ -29,7 +28,7 @@ def load_steam_reviews(progress: Progress | None = None) -> Dataset:
         AssetError: the files are not there.
         DataError: the files are not what they should be.
     """
-    reviews, titles = brought_files(STEAM_REVIEWS, os.environ)
+    reviews, titles = brought_files(STEAM_REVIEWS, progress)
     named = _read_titles(titles)
     by_user = _read_reviews(reviews, named)
     reviewed = {item_id for dated in by_user.values() for item_id in dated}

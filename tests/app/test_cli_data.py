@@ -78,3 +78,78 @@ def test_fetch_without_any_source_is_one_sentence(tmp_path: Path, monkeypatch: p
     with pytest.raises(AssetError, match="ILORA_ASSET_DIR") as failed:
         CliRunner().invoke(data_app, ("fetch", "all"), catch_exceptions=False)
     assert "\n" not in str(failed.value)
+
+
+def test_list_says_of_what_is_not_here_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ILORA_ASSET_DIR", raising=False)
+    listed = {entry["name"]: entry for entry in json.loads(_run("list", "--json"))}
+    assert {"lastfm", "steam", "steam_reviews", "movielens-1m", "movielens-small"} <= set(listed)
+    assert listed["movielens-100k"]["optional"] is False and listed["movielens-100k"]["size_bytes"]
+    assert listed["lastfm"]["optional"] and "ILORA_ASSET_DIR" in listed["lastfm"]["how"]
+    shown = " ".join(_run("list").split())
+    assert "Not here. Bring it: put titles.txt or id2name.txt" in shown
+
+
+def test_list_shows_what_lies_in_an_own_folder(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ILORA_ASSET_DIR", str(shared_data))
+    listed = {entry["name"]: entry for entry in json.loads(_run("list", "--json"))}
+    for name in ("lastfm", "steam", "steam_reviews"):
+        assert (listed[name]["how"], listed[name]["path"]) == ("", str(shared_data / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "loo"),
+    [
+        ("lastfm", (1220, 4606, 52_925), 1114),
+        ("steam", (3388, 3581, 33_461), 3323),
+        ("steam_reviews", (21_699, 2503, 43_850), 1941),
+    ],
+)
+def test_describe_counts_a_brought_data_set(
+    name: str, counts: tuple[int, int, int], loo: int, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ILORA_ASSET_DIR", str(shared_data))
+    described = json.loads(_run("describe", name, "--json"))
+    assert (described["users"], described["items"], described["interactions"]) == counts
+    assert {split["name"]: split["test"] for split in described["splits"]}["loo"] == loo
+    assert sum(users for _, users in described["lengths"]) == counts[0]
+    assert described["terms"] and len(described["sha256"]) == 64
+    assert "genre" not in _run("describe", name)  # nothing is drawn of what the data set does not know
+
+
+def test_fetch_all_fetches_what_needs_nobody_and_says_what_it_leaves_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ILORA_ASSET_DIR", raising=False)
+    outcome = CliRunner().invoke(data_app, ("fetch", "all"), catch_exceptions=False)
+    assert [line.split(":")[0] for line in outcome.stdout.splitlines()] == ["smollm2-135m", MOVIELENS]
+    for name in ("lastfm", "steam", "steam_reviews", "movielens-1m", "movielens-small"):
+        assert f"Left out: {name}. " in outcome.stderr
+
+
+def test_fetch_of_what_must_be_brought_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ILORA_ASSET_DIR", raising=False)
+    monkeypatch.setenv("ILORA_CACHE", str(tmp_path))
+    with pytest.raises(AssetError, match="steam_reviews must be brought as a folder") as failed:
+        CliRunner().invoke(data_app, ("fetch", "steam_reviews"), catch_exceptions=False)
+    assert "\n" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("movielens-small", "--sha256", "abc"), "takes FILE=SHA256 with 64 hexadecimal digits"),
+        (("movielens-100k", "--sha256", f"x={'0' * 64}"), "have known hashes"),
+        (("movielens-1m", "--sha256", f"ml-1m.zip={'0' * 64}"), "is known to be a6898adb"),
+    ],
+)
+def test_a_hash_that_cannot_be_used_is_refused(
+    arguments: tuple[str, ...], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ILORA_ASSET_DIR", raising=False)
+    monkeypatch.setenv("ILORA_CACHE", str(tmp_path))
+    outcome = CliRunner().invoke(data_app, ("fetch", *arguments))
+    assert outcome.exit_code
+    assert sentence in " ".join(outcome.stderr.replace("│", " ").split()) + str(outcome.exception)

@@ -193,14 +193,14 @@ def test_without_a_folder_one_sentence_says_what_to_bring(monkeypatch: pytest.Mo
         load_dataset("steam")
     message = str(failed.value)
     assert "\n" not in message
-    for part in ("titles.txt or id2name.txt", "train.jsonl.gz", "ILORA_ASSET_DIR", "LLaRA"):
+    for part in ("titles.txt or id2name.txt", "train_data.df", "ILORA_ASSET_DIR", "LLaRA", "sha256"):
         assert part in message
 
 
 def test_a_missing_part_is_named(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = _own(tmp_path, monkeypatch, shared_data)
     (folder / "val.jsonl.gz").unlink()
-    with pytest.raises(AssetError, match=r"lastfm \(ILORA_ASSET_DIR\) lacks val.jsonl.gz or val.jsonl"):
+    with pytest.raises(AssetError, match=r"lastfm \(ILORA_ASSET_DIR\) lacks val.jsonl.gz or Val_data.df"):
         load_dataset("lastfm")
 
 
