@@ -9,7 +9,8 @@ from core.data.candidates import draw_candidates
 from core.data.dataset import Case, Dataset
 from core.evaluation.asking import ask, full_ranks, route_cases, sampled_ranks
 from core.evaluation.blending import blend, choose_blend_weight
-from core.evaluation.metrics import Ranks, ndcg_at, wilson
+from core.evaluation.intervals import rate
+from core.evaluation.metrics import Ranks, ndcg_at
 from core.recommender import RETRIEVED, Recommender
 from core.routing import Floats, Indices, Routing
 from exports.bundle_info import Adapter, MetricRow
@@ -149,24 +150,16 @@ def _reranked(
 
 
 def _row(method: str, split: str, scores: Floats, part: _Part, note: str = "") -> MetricRow:
-    hits = np.mean(
-        [sampled_ranks(scores, part.cases, table) == 1 for table in part.candidates], axis=0
-    )  # [n]
-    n = len(part.cases)
-    low, high = _interval(float(hits.mean()), n)
+    hits = np.stack([sampled_ranks(scores, part.cases, table) == 1 for table in part.candidates], axis=1)
+    hr1 = rate(hits)  # hits (n, draws)
     return MetricRow(
         method=method,
         split=split,
-        n=n,
+        n=hr1.n,
         candidates=part.candidates[0].shape[1],
-        hr1=float(hits.mean()),
-        hr1_low=low,
-        hr1_high=high,
+        hr1=hr1.mean,
+        hr1_low=hr1.low,
+        hr1_high=hr1.high,
         ndcg10=ndcg_at(full_ranks(scores, part.cases), 10),
         note=note,
     )
-
-
-def _interval(rate: float, n: int) -> tuple[float, float]:
-    """Wilson's interval with n users (not n x draws: draws of one user are not independent)."""
-    return wilson(round(rate * n), n)

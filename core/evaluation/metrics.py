@@ -1,14 +1,18 @@
-"""Ranks, rates and their intervals (PROTOCOL: no number without its n, its interval and its baselines).
+"""Ranks, and what is counted over them. Their intervals are in `core.evaluation.intervals`.
 
-Ranks start at 1 (best). n is the number of cases.
+Ranks start at 1 (best). n is the number of cases, k the length of a list.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, norm
+from scipy.stats import rankdata
+
+from core.data.dataset import Case
+from core.routing import Floats, Indices
 
 Ranks = NDArray[np.float64]
 Ties = Literal["pessimistic", "average"]
@@ -52,80 +56,100 @@ def mrr(ranks: ArrayLike) -> float:
     return float(np.mean(1.0 / _ranks(ranks)))
 
 
-def wilson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a rate: (low, high), both in [0, 1].
+@dataclass(frozen=True)
+class AnswerRates:
+    """What a method that writes its answer gets right.
+
+    Attributes:
+        hr1: hits over all n cases; an invalid answer is a miss. The number that counts.
+        hr1_of_valid: hits over valid answers only, the papers' habit; None when none is valid.
+        valid_ratio: share of answers that name one of the candidates exactly.
+        n: cases.
+        n_valid: cases with a valid answer.
+    """
+
+    hr1: float
+    hr1_of_valid: float | None
+    valid_ratio: float
+    n: int
+    n_valid: int
+
+
+def answer_rates(answers: ArrayLike, targets: ArrayLike, candidates: ArrayLike) -> AnswerRates:
+    """Rates of written answers.
+
+    Args:
+        answers: [n] int, the item each answer names; anything that is not among the case's candidates (-1 for
+            a text that names no item) is invalid.
+        targets: [n] int items.
+        candidates: [n, C] int items.
 
     Raises:
-        ValueError: n < 1, or hits outside 0 .. n.
+        ValueError: no cases, or a target is not among its candidates (a hit would be called invalid).
     """
-    if n < 1 or not 0 <= hits <= n:
-        raise ValueError(f"{hits} hits of {n} cases is no rate")
-    z = float(norm.ppf(0.5 + confidence / 2))
-    rate, z2 = hits / n, z * z
-    centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
-    half = z / (1 + z2 / n) * float(np.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n)))
-    # The exact ends at 0 and n hits are 0 and 1; arithmetic gives them only nearly.
-    return (0.0 if hits == 0 else centre - half, 1.0 if hits == n else centre + half)
+    said, wanted, offered = (np.asarray(v, dtype=np.int64) for v in (answers, targets, candidates))
+    if not len(said):
+        raise ValueError("a rate over no cases is not a number")
+    if not (offered == wanted[:, None]).any(axis=1).all():
+        raise ValueError("a target is missing from its own candidates")
+    valid = (offered == said[:, None]).any(axis=1)
+    hits = int((said == wanted).sum())
+    n, n_valid = len(said), int(valid.sum())
+    return AnswerRates(hits / n, hits / n_valid if n_valid else None, n_valid / n, n, n_valid)
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A paired difference with its interval: mean of b - a over the same n cases."""
+class FullRanking:
+    """Everything PROTOCOL reports on the ranking of the whole catalogue.
 
-    mean: float
-    low: float
-    high: float
+    Attributes:
+        coverage: share of the catalogue that appears in anybody's first 10.
+        popularity_rank: mean popularity rank (1 = trained on most) of what is in the first 10.
+    """
+
+    hr5: float
+    hr10: float
+    ndcg10: float
+    mrr: float
+    coverage: float
+    popularity_rank: float
     n: int
 
 
-def paired_bootstrap(
-    a: ArrayLike, b: ArrayLike, seed: int, samples: int = 10_000, confidence: float = 0.95
-) -> Difference:
-    """Percentile bootstrap over users of mean(b - a): a, b [n] per-case values (hits, reciprocal ranks, ...).
-
-    Raises:
-        ValueError: a and b are not of the same length, or empty.
-    """
-    difference = _paired(b) - _paired(a) if len(_paired(a)) == len(_paired(b)) else None
-    if difference is None or not len(difference):
-        raise ValueError(f"paired values are needed, got {len(_paired(a))} and {len(_paired(b))}")
-    generator = np.random.default_rng(seed)
-    n = len(difference)
-    # Chunks keep memory at a few megabytes whatever n is.
-    chunk = max(1, 2_000_000 // n)
-    means = np.concatenate(
-        [
-            difference[generator.integers(0, n, size=(min(chunk, samples - start), n))].mean(axis=1)
-            for start in range(0, samples, chunk)
-        ]
+def full_ranking(ranks: ArrayLike, lists: Indices, counts: NDArray[np.int64]) -> FullRanking:
+    """Ranks [n] in the whole catalogue, first-10 lists [n, 10], training counts [N] -> all of them."""
+    return FullRanking(
+        hr5=hit_rate_at(ranks, 5),
+        hr10=hit_rate_at(ranks, 10),
+        ndcg10=ndcg_at(ranks, 10),
+        mrr=mrr(ranks),
+        coverage=catalogue_coverage(lists, len(counts)),
+        popularity_rank=mean_popularity_rank(lists, counts),
+        n=len(_ranks(ranks)),
     )
-    low, high = np.quantile(means, [0.5 - confidence / 2, 0.5 + confidence / 2])
-    return Difference(float(difference.mean()), float(low), float(high), n)
 
 
-@dataclass(frozen=True)
-class McNemar:
-    """Exact McNemar test on paired hits: how often only a, only b hit, and the two-sided p."""
+def best_lists(scores: Floats, cases: Sequence[Case], k: int = 10) -> Indices:
+    """The k best items for each case without those he had, best first: scores [n, N] -> [n, k] int64.
 
-    only_a: int
-    only_b: int
-    p: float
-
-
-def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> McNemar:
-    """Paired hits a, b [n] bool of the same cases -> exact two-sided McNemar (binomial over the discordant
-    pairs).
-
-    Raises:
-        ValueError: a and b are not of the same length.
+    Equal scores are ordered by index, as the recommender orders them.
     """
-    hits_a, hits_b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
-    if hits_a.shape != hits_b.shape:
-        raise ValueError(f"paired hits are needed, got {hits_a.shape} and {hits_b.shape}")
-    only_a, only_b = int((hits_a & ~hits_b).sum()), int((hits_b & ~hits_a).sum())
-    discordant = only_a + only_b
-    p = float(binomtest(only_b, discordant, 0.5).pvalue) if discordant else 1.0
-    return McNemar(only_a, only_b, p)
+    masked = scores.copy()
+    for row, case in zip(masked, cases, strict=True):
+        row[list(case.history)] = -np.inf
+    return np.argsort(-masked, axis=1, kind="stable")[:, :k].astype(np.int64)
+
+
+def catalogue_coverage(lists: Indices, num_items: int) -> float:
+    """Share of the N items that appear in at least one of the lists [n, k]."""
+    return len(np.unique(lists)) / num_items
+
+
+def mean_popularity_rank(lists: Indices, counts: NDArray[np.int64]) -> float:
+    """Mean popularity rank of the recommended items: 1 is the item trained on most; equal counts share the
+    mean of their ranks. lists [n, k], counts [N].
+    """
+    return float(np.mean(rankdata(-counts, method="average")[lists]))
 
 
 def _ranks(ranks: ArrayLike) -> Ranks:
@@ -133,7 +157,3 @@ def _ranks(ranks: ArrayLike) -> Ranks:
     if values.size == 0:
         raise ValueError("a rate over no cases is not a number")
     return values
-
-
-def _paired(values: ArrayLike) -> NDArray[np.float64]:
-    return np.asarray(values, dtype=np.float64)

@@ -1,24 +1,26 @@
 """Metrics against numbers counted by hand and against independent implementations."""
 
 import math
-from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
-from sklearn.metrics import ndcg_score
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import label_ranking_average_precision_score, ndcg_score, top_k_accuracy_score
 
+from core.data.dataset import Case
 from core.evaluation.metrics import (
+    answer_rates,
+    best_lists,
+    catalogue_coverage,
+    full_ranking,
     hit_rate_at,
     hit_rate_at_1,
-    mcnemar_exact,
+    mean_popularity_rank,
     mrr,
     ndcg_at,
-    paired_bootstrap,
     ranks_among,
-    wilson,
 )
 
 
@@ -61,67 +63,94 @@ def test_ndcg_agrees_with_scikit_learn(k: int) -> None:
     assert ndcg_at(ranks_among(scores, targets), k) == pytest.approx(ndcg_score(relevance, scores, k=k))
 
 
-@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_agrees_with_scipy(counts: tuple[int, int]) -> None:
-    hits, n = counts
-    theirs = binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    assert wilson(hits, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
-
-
-def test_wilson_as_known_from_the_protocol() -> None:
-    # FACTS: popularity .276 [.248, .305] at n = 943.
-    low, high = wilson(260, 943)
-    assert (round(low, 3), round(high, 3)) == (0.248, 0.305)
-
-
-@pytest.mark.parametrize(("hits", "n"), [(1, 0), (-1, 5), (6, 5)])
-def test_what_is_no_rate_has_no_interval(hits: int, n: int) -> None:
-    with pytest.raises(ValueError, match="is no rate"):
-        wilson(hits, n)
-
-
-def test_bootstrap_agrees_with_the_normal_interval_and_repeats_by_seed() -> None:
+def test_hit_rate_and_reciprocal_rank_agree_with_scikit_learn() -> None:
     generator = np.random.default_rng(1)
-    a = generator.random(900) < 0.40
-    b = generator.random(900) < 0.48
-    found = paired_bootstrap(a, b, seed=3)
-    difference = b.astype(float) - a.astype(float)
-    half = 1.96 * difference.std() / math.sqrt(900)
-    assert found.mean == pytest.approx(difference.mean())
-    assert found.low == pytest.approx(difference.mean() - half, abs=0.005)
-    assert found.high == pytest.approx(difference.mean() + half, abs=0.005)
-    assert found == paired_bootstrap(a, b, seed=3) != paired_bootstrap(a, b, seed=4)
+    scores = generator.normal(size=(200, 20))
+    targets = generator.integers(0, 20, size=200)
+    ranks = ranks_among(scores, targets)
+    for k in (1, 5, 10):
+        theirs = top_k_accuracy_score(targets, scores, k=k, labels=range(20))
+        assert hit_rate_at(ranks, k) == pytest.approx(theirs)
+    assert mrr(ranks) == pytest.approx(label_ranking_average_precision_score(np.eye(20)[targets], scores))
 
 
-def test_bootstrap_is_signed_b_minus_a_and_uses_the_pairing() -> None:
-    base = np.random.default_rng(2).random(500)
-    better = paired_bootstrap(base, base + 0.01, seed=0, samples=500)
-    # Paired, a constant gain has no spread at all, however noisy the users are.
-    assert better.low == pytest.approx(0.01) and better.high == pytest.approx(0.01)
+@st.composite
+def _tables(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Small integer scores, so that ties are common, and a target for each row."""
+    n, c = draw(st.integers(1, 6)), draw(st.integers(2, 8))
+    scores = draw(arrays(np.float64, (n, c), elements=st.integers(-3, 3)))
+    return scores, draw(arrays(np.int64, n, elements=st.integers(0, c - 1)))
 
 
-def test_bootstrap_refuses_what_is_not_paired() -> None:
-    for a, b in (([1.0], [1.0, 2.0]), ([], [])):
-        with pytest.raises(ValueError, match="paired values"):
-            paired_bootstrap(a, b, seed=0)
+@given(_tables(), st.randoms())
+def test_ranks_do_not_depend_on_the_order_of_the_candidates(
+    table: tuple[np.ndarray, np.ndarray], random: object
+) -> None:
+    scores, targets = table
+    order = np.arange(scores.shape[1])
+    random.shuffle(order)  # type: ignore[attr-defined]
+    moved = np.argsort(order)[targets]
+    assert np.array_equal(ranks_among(scores[:, order], moved), ranks_among(scores, targets))
 
 
-def _sign_test_by_enumeration(only_a: int, only_b: int) -> float:
-    """Share of all ways the discordant pairs could have fallen that are at least as lopsided."""
-    n = only_a + only_b
-    gaps = [abs(2 * sum(way) - n) for way in product((0, 1), repeat=n)]
-    return sum(gap >= abs(only_b - only_a) for gap in gaps) / len(gaps)
+@given(_tables())
+def test_ranks_depend_on_the_order_of_the_scores_alone(table: tuple[np.ndarray, np.ndarray]) -> None:
+    scores, targets = table
+    ranks = ranks_among(scores, targets)
+    assert np.array_equal(ranks_among(np.exp(scores) + 5, targets), ranks)
+    assert (ranks >= 1).all() and (ranks <= scores.shape[1]).all()
+    assert (ranks >= ranks_among(scores, targets, ties="average")).all()
 
 
-@pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (1, 0), (2, 9), (5, 5), (7, 1)])
-def test_mcnemar_agrees_with_counting_every_outcome(only_a: int, only_b: int) -> None:
-    a = [True] * only_a + [False] * only_b + [True, False]
-    b = [False] * only_a + [True] * only_b + [True, False]
-    found = mcnemar_exact(a, b)
-    assert (found.only_a, found.only_b) == (only_a, only_b)
-    assert found.p == pytest.approx(_sign_test_by_enumeration(only_a, only_b))
+@given(_tables(), st.integers(1, 4))
+def test_a_better_score_for_the_target_is_never_a_worse_rank(
+    table: tuple[np.ndarray, np.ndarray], gain: int
+) -> None:
+    scores, targets = table
+    better = scores.copy()
+    better[np.arange(len(targets)), targets] += gain
+    assert (ranks_among(better, targets) <= ranks_among(scores, targets)).all()
 
 
-def test_mcnemar_refuses_what_is_not_paired() -> None:
-    with pytest.raises(ValueError, match="paired hits"):
-        mcnemar_exact([True], [True, False])
+def test_an_invalid_answer_is_a_miss_and_the_papers_habit_is_told_beside_it() -> None:
+    candidates = [[1, 2, 3], [4, 5, 6], [7, 8, 9], [1, 5, 9]]
+    #          a hit, named no item, named an item that was not offered, a valid miss
+    rates = answer_rates([2, -1, 4, 1], [2, 5, 7, 9], candidates)
+    assert (rates.hr1, rates.hr1_of_valid, rates.valid_ratio) == (0.25, 0.5, 0.5)
+    assert (rates.n, rates.n_valid) == (4, 2)
+
+
+def test_without_a_valid_answer_there_is_no_rate_over_valid_ones() -> None:
+    rates = answer_rates([-1, -1], [0, 1], [[0, 1], [0, 1]])
+    assert (rates.hr1, rates.hr1_of_valid, rates.valid_ratio) == (0.0, None, 0.0)
+
+
+def test_answers_to_a_question_without_its_target_are_refused() -> None:
+    with pytest.raises(ValueError, match="missing from its own candidates"):
+        answer_rates([0], [5], [[0, 1]])
+    with pytest.raises(ValueError, match="no cases"):
+        answer_rates([], [], np.zeros((0, 3)))
+
+
+def test_best_lists_are_without_what_was_seen_and_equal_scores_go_by_index() -> None:
+    scores = np.array([[9, 1, 5, 5, 7]], dtype=np.float32)
+    assert best_lists(scores, [Case(0, (0, 1), 2)], k=3).tolist() == [[4, 2, 3]]
+    assert scores[0, 0] == 9  # the caller's scores are left alone
+
+
+def test_coverage_and_popularity_rank_by_hand() -> None:
+    lists = np.array([[0, 1], [1, 2], [0, 2]])
+    assert catalogue_coverage(lists, 6) == 0.5
+    # Counts 5, 9, 5: the second item ranks first, the two others share ranks 2 and 3.
+    assert mean_popularity_rank(lists, np.array([5, 9, 5, 0])) == pytest.approx((4 * 2.5 + 2 * 1) / 6)
+
+
+def test_always_recommending_the_most_popular_has_the_least_coverage_and_rank() -> None:
+    counts = np.arange(100, 0, -1)
+    popular, varied = np.tile(np.arange(10), (50, 1)), np.arange(500).reshape(50, 10) % 100
+    ranks = np.full(50, 4.0)
+    first, second = full_ranking(ranks, popular, counts), full_ranking(ranks, varied, counts)
+    assert (first.coverage, first.popularity_rank) == (0.1, 5.5)
+    assert (second.coverage, second.popularity_rank) == (1.0, 50.5)
+    assert (first.hr5, first.hr10, first.mrr, first.n) == (1.0, 1.0, 0.25, 50)
+    assert first.ndcg10 == pytest.approx(1 / math.log2(5))
