@@ -4,7 +4,7 @@ Row i depends on (seed, i) only, so a resumed run reads what the unbroken one wo
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -33,12 +33,14 @@ class Row:
         targets: catalogue mode: what follows each prefix of `history` (length + 1 entries, IGNORED =
             unsupervised).
         candidates: branch mode: candidates, the target first.
+        user: whose row it is, an index into `Dataset.users`.
     """
 
     history: tuple[int, ...]
     seen_by_gate: tuple[int, ...]
     targets: tuple[int, ...] = ()
     candidates: tuple[int, ...] = ()
+    user: int = field(kw_only=True)
 
 
 class _Rows(TorchDataset[Row]):
@@ -52,7 +54,8 @@ class _Rows(TorchDataset[Row]):
     def __init__(
         self, split: Split, recipe: RowsRecipe, count: int, seed: int, gate_length: int = 50
     ) -> None:
-        self.sequences = [sequence for sequence in split.train if len(sequence) >= 2]
+        drawn = [(u, s) for u, s in zip(split.train_users, split.train, strict=True) if len(s) >= 2]
+        self.users, self.sequences = [user for user, _ in drawn], [sequence for _, sequence in drawn]
         self.recipe, self.count, self.seed, self.gate_length = recipe, count, seed, gate_length
         lengths = np.array([len(s) for s in self.sequences], dtype=np.float64)
         power = {"every_position": 1.0, "user_sqrt": 0.5, "user_uniform": 0.0, "late_positions": 0.0}[
@@ -64,24 +67,25 @@ class _Rows(TorchDataset[Row]):
     def __len__(self) -> int:
         return self.count
 
-    def _draw(self, index: int) -> tuple[np.random.Generator, tuple[int, ...], int]:
-        """The row's generator, its user's sequence, and the position of its last target."""
+    def _draw(self, index: int) -> tuple[np.random.Generator, int, tuple[int, ...], int]:
+        """The row's generator, its user, his sequence, and the position of its last target."""
         generator = np.random.default_rng([self.seed, index])
-        user = int(np.searchsorted(self._cumulative, generator.random(), side="right"))
-        sequence = self.sequences[min(user, len(self.sequences) - 1)]
+        place = int(np.searchsorted(self._cumulative, generator.random(), side="right"))
+        place = min(place, len(self.sequences) - 1)
+        user, sequence = self.users[place], self.sequences[place]
         last = len(sequence) - 1
         if self.recipe.draw == "late_positions":
             first = max(1, last - self.recipe.late + 1)
         else:
             first = min(last, self.recipe.history_length)
-        return generator, sequence, int(generator.integers(first, last + 1))
+        return generator, user, sequence, int(generator.integers(first, last + 1))
 
 
 class CatalogueRows(_Rows):
     """Windows of at most history_length + 1 items; every position after the gate's prefix is supervised."""
 
     def __getitem__(self, index: int) -> Row:
-        generator, sequence, end = self._draw(index)
+        generator, user, sequence, end = self._draw(index)
         start = max(0, end - self.recipe.history_length)
         window = sequence[start : end + 1]
         prefix = int(generator.integers(0, min(self.recipe.gate_prefix, len(window) - 1) + 1))
@@ -91,6 +95,7 @@ class CatalogueRows(_Rows):
             history=window[:-1],
             seen_by_gate=sequence[max(0, supervised_from - length) : supervised_from],
             targets=(*[IGNORED] * prefix, *window[prefix:]),
+            user=user,
         )
 
 
@@ -111,7 +116,7 @@ class BranchRows(_Rows):
         self.num_items, self.retrieve = num_items, retrieve
 
     def __getitem__(self, index: int) -> Row:
-        generator, sequence, end = self._draw(index)
+        generator, user, sequence, end = self._draw(index)
         history, target = sequence[max(0, end - self.recipe.history_length) : end], sequence[end]
         seen_by_gate = sequence[max(0, end - self.gate_length) : end]
         seen = set(sequence)  # training items only: what comes later in the split is not known here
@@ -126,7 +131,7 @@ class BranchRows(_Rows):
             if item not in taken:
                 negatives.append(item)
                 taken.add(item)
-        return Row(history, seen_by_gate, candidates=(target, *negatives))
+        return Row(history, seen_by_gate, candidates=(target, *negatives), user=user)
 
 
 class Collator:
@@ -150,6 +155,7 @@ class Collator:
             batch = {"targets": _right_aligned([row.targets for row in rows])}
         seen = [row.seen_by_gate for row in rows]
         batch["gate_history"] = pad_histories(seen, self.num_items, max(map(len, seen)))
+        batch["users"] = torch.tensor([row.user for row in rows])
         return {**batch, **_fields(packed)}
 
 

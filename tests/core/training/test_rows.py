@@ -1,5 +1,7 @@
 """Training rows: causal, reproducible, drawn as the recipe says, and never from held-out items."""
 
+import hashlib
+import json
 from collections import Counter
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from core.data.dataset import Dataset, Split
 from core.encoder import EncoderShape, SASRec, TorchRouter, pad_histories
 from core.gate import Gate
-from core.training.recipe import RowsRecipe
+from core.training.recipe import RowsRecipe, load_recipe
 from core.training.rows import IGNORED, BranchRows, CatalogueRows, Row
 
 COUNT = 400
@@ -57,7 +59,10 @@ def test_targets_cannot_move_the_gate_and_a_planted_leak_would(loo: Split) -> No
         row = rows[index]
         start = first_supervised(row)
         other_targets = Row(
-            row.history, row.seen_by_gate, (*row.targets[:start], *[5] * (len(row.targets) - start))
+            row.history,
+            row.seen_by_gate,
+            (*row.targets[:start], *[5] * (len(row.targets) - start)),
+            user=row.user,
         )
         assert torch.equal(weights(row.seen_by_gate), weights(other_targets.seen_by_gate))
         leaky = (*row.seen_by_gate, row.targets[start])
@@ -80,6 +85,32 @@ def test_rows_depend_on_seed_and_index_only(loo: Split) -> None:
     assert [a[i] for i in range(20)] != [
         CatalogueRows(loo, RowsRecipe(), COUNT, seed=8)[i] for i in range(20)
     ]
+
+
+def test_rows_of_the_demo_recipe_are_what_they_always_were(loo: Split) -> None:
+    recipe = load_recipe("demo-cpu")
+    fixed = np.arange(100)[None]  # in place of what an encoder retrieves
+    drawn = (
+        CatalogueRows(loo, recipe.rows, 300, recipe.run.seed),
+        BranchRows(loo, recipe.rows, 300, recipe.run.seed, 1682, lambda histories: fixed),
+    )
+    hashes = []
+    for rows in drawn:
+        some = [rows[i] for i in range(300)]
+        fields = [[row.history, row.seen_by_gate, row.targets, row.candidates] for row in some]
+        hashes.append(hashlib.sha256(json.dumps(fields).encode()).hexdigest())
+    assert hashes == [
+        "c6c6a23ba26b7f3f2a1f4f98d65c23ae802a8cbc5ac8aff5af437fa1980ec4ca",
+        "64b1200626457d89be91cd49b3111d0b58bb2458e3fe107126d9c2d79334d465",
+    ]
+
+
+def test_a_row_names_the_user_whose_sequence_it_is_cut_from() -> None:
+    # Users' indices are not their places: user 3 has too few items to train, user 9 comes first.
+    split = Split("loo", (tuple(range(30)), (50,), tuple(range(60, 90))), (9, 3, 4), (), ())
+    rows = CatalogueRows(split, RowsRecipe(), COUNT, seed=1)
+    named = {(rows[i].user, rows[i].targets[-1] // 60) for i in range(COUNT)}
+    assert named == {(9, 0), (4, 1)}
 
 
 def test_no_held_out_item_is_ever_a_target(movielens: Dataset, loo: Split) -> None:
