@@ -15,7 +15,12 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Lay a field over the recipe: section.field=value. Can be repeated."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/RECIPE-METHOD")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder; a control is named in place of its method.", show_default="runs/RECIPE-METHOD"
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run folder's newest checkpoint.")
     ] = False,
@@ -31,7 +36,7 @@ def train(
     if method is not None and method not in ("ilora", "lora"):
         raise RecipeError(f'--method {method}: use "ilora" or "lora".')
     wanted = load_recipe(recipe, set_ or [], method=method)
-    folder = out or Path("runs") / f"{Path(recipe).stem}-{wanted.method}"
+    folder = out or Path("runs") / f"{Path(recipe).stem}-{wanted.label}"
 
     from app.cli.train_progress import TrainingProgress
     from core.training.run import train as run
@@ -43,7 +48,7 @@ def train(
     for alarm in summary["alarms"]:
         typer.echo(f"Alarm: {alarm}", err=True)
     typer.echo(
-        f"{summary['method']}: {summary['steps']} steps, best validation HR@1 "
+        f"{wanted.label}: {summary['steps']} steps, best validation HR@1 "
         f"{'not measured' if best is None else f'{best:.4f}'} (n = {summary['validation_users']}) at step "
         f"{summary['best_step']}; {counts['lora']:,} LoRA + {counts['gate']:,} gate parameters.\n{folder}"
     )

@@ -13,8 +13,12 @@ OVERFITTED_DROP = 0.02
 """Validation HR@1 that far below the best at the end of a run."""
 
 
-def gate_alarms(numbers: Mapping[str, float]) -> list[str]:
-    """Sentences about the gate from the numbers a step logs; none when all is well or without a gate."""
+def gate_alarms(numbers: Mapping[str, float], control: str | None = None) -> list[str]:
+    """Sentences about the gate from the numbers a step logs; none when all is well or without a gate.
+
+    A control's gate may be flat without an alarm: a static one is by its making (its bias alone speaks), and
+    ignoring what says nothing about the person is the best that a random or shuffled one can learn.
+    """
     shares = [value for name, value in sorted(numbers.items()) if name.startswith("gate_share_")]
     if not shares:
         return []
@@ -28,7 +32,7 @@ def gate_alarms(numbers: Mapping[str, float]) -> list[str]:
             f"The gate has collapsed: its mean entropy is {numbers['gate_entropy']:.3f} "
             f"of at most ln K = {log(len(shares)):.3f}."
         )
-    if numbers["gate_spread"] < FLAT_SPREAD:
+    if control is None and numbers["gate_spread"] < FLAT_SPREAD:
         alarms.append(
             f"The gate ignores its input: shares differ between people by {numbers['gate_spread']:.4f} only."
         )

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.encoder import SASRec
+from core.gate_reading import GateReading
 from core.packing import Packed
 from core.ranking_model import Mixture, RankingModel
 from core.training.rows import IGNORED
@@ -19,13 +20,16 @@ class Objective(nn.Module):
         model: the ranking model with one trainable adapter.
         encoder: frozen; gives the gate its sequence vectors, always without dropout.
         adapter: the adapter's name.
+        reading: what the gate is given in place of those vectors, when the run is a control.
     """
 
-    def __init__(self, model: RankingModel, encoder: SASRec, adapter: str) -> None:
+    def __init__(
+        self, model: RankingModel, encoder: SASRec, adapter: str, reading: GateReading | None = None
+    ) -> None:
         super().__init__()
         self.model = model
         self.encoder = encoder.requires_grad_(False).eval()
-        self.adapter = adapter
+        self.adapter, self.reading = adapter, reading or GateReading()
 
     def train(self, mode: bool = True) -> "Objective":
         super().train(mode)
@@ -41,6 +45,7 @@ class Objective(nn.Module):
         prefix_end: Tensor,
         branch_end: Tensor,
         gate_history: Tensor,
+        users: Tensor,
         targets: Tensor,
         candidates: Tensor | None = None,
         mask: Tensor | None = None,
@@ -49,6 +54,7 @@ class Objective(nn.Module):
 
         Args:
             gate_history: [B, L'] what the gate reads; ends before the first supervised position.
+            users: [B] int64, whose rows they are.
             targets: catalogue mode [B, T] right-aligned, IGNORED where unsupervised; branch mode [B], the
                 column.
             candidates: branch mode: [B, C].
@@ -58,7 +64,7 @@ class Objective(nn.Module):
         """
         packed = Packed(words, items, positions, mask, history_end, prefix_end, branch_end)
         with torch.no_grad():
-            sequence = self.encoder.last_state(gate_history)
+            sequence = self.reading.read(self.encoder.last_state(gate_history), users)
         mixture = Mixture(sequence=sequence)
         if candidates is None:
             scores = self.model.catalogue_scores(packed, self.adapter, mixture, tail=targets.shape[1])

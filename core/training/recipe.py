@@ -12,6 +12,7 @@ from core.errors import RecipeError
 
 Method = Literal["ilora", "lora"]
 Draw = Literal["every_position", "user_sqrt", "user_uniform", "late_positions"]
+GateReads = Literal["history", "static", "random", "shuffled"]
 
 
 class _Fields(BaseModel):
@@ -71,6 +72,12 @@ class AdapterRecipe(_Fields):
         None, description="hidden width of an MLP gate; none is the paper's linear gate"
     )
     gate_temperature: float = Field(1.0, gt=0, description="divides the gate's logits")
+    gate_reads: GateReads = Field(
+        "history",
+        description="what the gate sees of a person: history (iLoRA); or a control in its place: static "
+        "(zeros: one learned mixture for everybody), random (a fixed random vector per user), shuffled "
+        "(another user's history, drawn anew for every row)",
+    )
 
 
 class ModelRecipe(_Fields):
@@ -147,6 +154,11 @@ class Recipe(_Fields):
             raise ValueError(
                 f"adapter.num_experts={self.adapter.num_experts} must divide adapter.r={self.adapter.r}"
             )
+        if self.control and self.experts == 1:
+            raise ValueError(
+                f'adapter.gate_reads="{self.control}" needs method="ilora" and adapter.num_experts above 1: '
+                "plain LoRA has no gate that could read something else"
+            )
         if self.trained == "head" and (self.mode != "branch" or self.start_from is None):
             raise ValueError(
                 'trained="head" needs mode="branch" and start_from=RUN: a head alone has nothing to read'
@@ -166,6 +178,17 @@ class Recipe(_Fields):
     def experts(self) -> int:
         """K of this run: 1 for plain LoRA."""
         return self.adapter.num_experts if self.method == "ilora" else 1
+
+    @property
+    def control(self) -> str | None:
+        """Which of PROTOCOL's controls this run is: static, random or shuffled; None for iLoRA and LoRA."""
+        reads = self.adapter.gate_reads
+        return None if reads == "history" else reads
+
+    @property
+    def label(self) -> str:
+        """What this run is called in tables and folder names: lora, ilora, static, random or shuffled."""
+        return self.control or self.method
 
     def save(self, path: Path) -> None:
         """Write every field, defaults included: the run can be repeated from this file alone."""

@@ -22,6 +22,7 @@ from core.encoder import TorchRouter
 from core.errors import RunError
 from core.evaluation.asking import ask, route_cases, sampled_ranks
 from core.evaluation.metrics import hit_rate_at_1, ndcg_at
+from core.gate_reading import GateReading, gate_reading
 from core.ilora import count_parameters
 from core.prompt import Wording
 from core.ranker import Ranker
@@ -111,15 +112,16 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str
     prepared = _prepared(dataset, recipe, backbone, wording, folder, watch)
 
     model = new_model(backbone, prepared.features, recipe)
-    objective = Objective(model, prepared.encoder, recipe.method)
+    reading = gate_reading(recipe, prepared.encoder, dataset.split(recipe.split))
+    objective = Objective(model, prepared.encoder, recipe.method, reading)
     _choose_trained(objective, recipe)
     trainer = RankingTrainer(
         objective,
         recipe,
         folder,
-        rows=_rows(dataset, recipe, prepared),
+        rows=reading.rows(_rows(dataset, recipe, prepared)),
         collator=Collator(wording, len(dataset.catalog)),
-        validate=Validation(dataset, recipe, prepared, model, wording),
+        validate=Validation(dataset, recipe, prepared, model, wording, reading),
         callbacks=list(watch.callbacks),
     )
     checkpoint = trainer.newest_checkpoint() if resume else None
@@ -178,18 +180,28 @@ class Validation:
     """HR@1 among 20 (and NDCG@10 of the same lists) on validation users, through the ranker."""
 
     def __init__(
-        self, dataset: Dataset, recipe: Recipe, prepared: Prepared, model: RankingModel, wording: Wording
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        prepared: Prepared,
+        model: RankingModel,
+        wording: Wording,
+        reading: GateReading,
     ) -> None:
         self.cases = dataset.split(recipe.split).validation[: recipe.run.validation_users]
         self.candidates = draw_candidates(dataset, self.cases)
         self.recipe, self.model, self.prepared = recipe, model, prepared
         self.ranker = Ranker(model, wording, recipe.rows.history_length, prepared.title_prior)
+        self.reading = reading
 
     def __call__(self) -> dict[str, float]:
         """{"hr1", "ndcg10"} at the model's present weights."""
         router = TorchRouter(self.prepared.encoder, self.model.gate_of(self.recipe.method))
         routing = route_cases(router, self.cases)
-        scores = ask(self.ranker, routing, self.cases, self.recipe.method, self.recipe.mode, self.candidates)
+        gate = self.reading.mixtures(router.gate, routing, [case.user for case in self.cases])
+        scores = ask(
+            self.ranker, routing, self.cases, self.recipe.method, self.recipe.mode, self.candidates, gate
+        )
         ranks = sampled_ranks(scores, self.cases, self.candidates)
         return {"hr1": hit_rate_at_1(ranks), "ndcg10": ndcg_at(ranks, 10)}
 
@@ -216,6 +228,7 @@ def _finish(
     logged = [e for e in trainer.state.log_history if "accuracy" in e]
     summary: dict[str, Any] = {
         "method": name,
+        "control": recipe.control,
         "mode": recipe.mode,
         "split": recipe.split,
         "steps": trainer.state.global_step,
@@ -226,7 +239,7 @@ def _finish(
         "seconds_this_session": round(seconds, 1),
         "steps_this_session": trainer.state.global_step - done_before,
         "alarms": [
-            *(gate_alarms(logged[-1]) if logged else []),
+            *(gate_alarms(logged[-1], recipe.control) if logged else []),
             *(
                 overfitting_alarm(trainer.state.best_metric, evaluations[-1]["eval_hr1"])
                 if evaluations

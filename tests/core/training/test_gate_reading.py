@@ -1,0 +1,344 @@
+"""Controls are iLoRA in all but what the gate reads, and each reads what its name says."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import Tensor
+
+from core.assembly import new_model
+from core.data.dataset import Dataset, Split
+from core.encoder import EncoderShape, SASRec, TorchRouter, pad_histories
+from core.errors import RecipeError
+from core.evaluation.asking import route_cases
+from core.gate import Gate
+from core.gate_reading import GateReading, OthersHistories, gate_reading, others
+from core.item_space import ItemFeatures
+from core.packing import Packed
+from core.prompt import Wording
+from core.ranking_model import Mixture
+from core.routing import Routing
+from core.training.alarms import gate_alarms
+from core.training.checkpoint import WEIGHTS, checkpoints, trainable_state
+from core.training.finished import open_ranker, read_finished
+from core.training.objective import Objective
+from core.training.recipe import Recipe, load_recipe
+from core.training.rows import IGNORED, CatalogueRows, Collator
+from core.training.run import Validation, Watch, train
+from core.training.trainer import gate_numbers
+from quant.backbone import Backbone, load_backbone
+from tests.core.training.test_training_run import StopAfter, losses
+
+Make = Callable[..., Recipe]
+CONTROLS = ("static", "random", "shuffled")
+WIDTH, ITEMS = 32, 1682
+
+
+@pytest.fixture(scope="module")
+def loo(movielens: Dataset) -> Split:
+    return movielens.split("loo")
+
+
+@pytest.fixture(scope="module")
+def encoder() -> SASRec:
+    torch.manual_seed(3)
+    encoder = SASRec(EncoderShape(ITEMS, width=WIDTH, layers=1, max_length=20))
+    with torch.no_grad():
+        encoder.items.weight[:-1] *= 20  # states of different histories must differ
+    return encoder.eval()
+
+
+@pytest.fixture(scope="module")
+def gate() -> Gate:
+    torch.manual_seed(4)
+    return Gate(WIDTH, 4)
+
+
+@pytest.fixture(scope="module")
+def routing(loo: Split, encoder: SASRec, gate: Gate) -> Routing:
+    """Of the first 40 test cases."""
+    return route_cases(TorchRouter(encoder, gate), loo.test[:40])
+
+
+@pytest.fixture(scope="module")
+def users(loo: Split) -> list[int]:
+    return [case.user for case in loo.test[:40]]
+
+
+def reading_for(reads: str, encoder: SASRec, split: Split, seed: int = 1) -> GateReading:
+    settings = [f"adapter.gate_reads={reads}", f"run.seed={seed}"]
+    return gate_reading(load_recipe("demo-cpu", settings), encoder, split)
+
+
+# ---------------------------------------------------------------------- what each of them reads
+
+
+def test_ilora_reads_the_history_itself(
+    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int]
+) -> None:
+    reading = gate_reading(load_recipe("demo-cpu"), encoder, loo)
+    sequence, rows = torch.randn(3, WIDTH), CatalogueRows(loo, load_recipe("demo-cpu").rows, 8, 1)
+    assert reading.read(sequence, torch.arange(3)) is sequence
+    assert reading.rows(rows) is rows
+    assert reading.mixtures(gate, routing, users) is routing.gate
+    assert reading.mixtures(None, routing, users) is routing.gate  # LoRA
+
+
+def test_a_static_gate_gives_everybody_the_mixture_of_its_bias(
+    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int]
+) -> None:
+    mixtures = reading_for("static", encoder, loo).mixtures(gate, routing, users)
+    assert np.ptp(routing.gate, axis=0).max() > 0.05  # iLoRA tells these people apart
+    expected = gate.network.bias.detach().softmax(0).expand(40, 4)
+    torch.testing.assert_close(torch.from_numpy(mixtures), expected)
+    assert np.ptp(mixtures, axis=0).max() == 0
+
+
+def test_a_random_gate_gives_a_user_the_same_mixture_whatever_he_watched_and_whenever(
+    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int]
+) -> None:
+    one = reading_for("random", encoder, loo)
+    first = one.mixtures(gate, routing, users)
+    order = np.random.default_rng(0).permutation(40)
+    another_session = reading_for("random", encoder, loo).mixtures(gate, routing, [users[i] for i in order])
+    assert np.allclose(another_session, first[order], atol=1e-6)  # other histories, same users
+    in_training = one.read(torch.randn(2, WIDTH), torch.tensor([users[7], users[7]]))
+    torch.testing.assert_close(gate(in_training).detach(), torch.from_numpy(first[[7, 7]]))
+
+    distances = np.abs(first[:, None] - first[None]).max(-1) + np.eye(40)
+    assert distances.min() > 1e-4  # no two users share a mixture
+    other_seed = reading_for("random", encoder, loo, seed=2).mixtures(gate, routing, users)
+    assert np.abs(other_seed - first).max() > 0.05
+    unseen = one.read(torch.zeros(1, WIDTH), torch.tensor([10**6]))
+    assert not torch.allclose(unseen, in_training[:1])
+
+
+def test_random_vectors_are_spread_as_real_sequence_vectors_are(encoder: SASRec, loo: Split) -> None:
+    with torch.inference_mode():
+        real = encoder.last_state(pad_histories(loo.train, ITEMS, 20))
+    many = torch.arange(5000)
+    drawn = reading_for("random", encoder, loo).read(torch.zeros(5000, WIDTH), many)
+    error = real.std(0) / 5000**0.5
+    assert ((drawn.mean(0) - real.mean(0)).abs() < 5 * error).all()
+    assert ((drawn.std(0) / real.std(0) - 1).abs() < 0.06).all()
+
+
+def test_a_shuffled_row_is_the_same_row_with_anothers_history_before_the_gate() -> None:
+    # Three users without a common item, so that every history names its owner.
+    split = Split("loo", tuple(tuple(range(u * 100, u * 100 + 40)) for u in range(3)), (5, 6, 7), (), ())
+    own = CatalogueRows(split, load_recipe("demo-cpu").rows, 200, seed=1)
+    shuffled = GateReading("shuffled", seed=1).rows(own)
+    readers = set()
+    for index in range(200):
+        row, twin = shuffled[index], own[index]
+        assert replace(row, seen_by_gate=twin.seen_by_gate) == twin
+        owners = {5 + item // 100 for item in row.seen_by_gate}
+        assert len(owners) <= 1 and twin.user not in owners
+        readers |= {(twin.user, owner) for owner in owners}
+    assert len(readers) == 6  # everybody reads both others in turn: drawn anew for every row
+
+
+def test_shuffled_rows_depend_on_seed_and_index_only(loo: Split) -> None:
+    def seen(seed: int, order: tuple[int, ...]) -> dict[int, tuple[int, ...]]:
+        rows = OthersHistories(CatalogueRows(loo, load_recipe("demo-cpu").rows, 400, seed=1), seed)
+        return {i: rows[i].seen_by_gate for i in order}
+
+    assert seen(1, (3, 1, 2)) == seen(1, (1, 2, 3))
+    assert seen(1, (1, 2, 3)) != seen(2, (1, 2, 3))
+
+
+def test_shuffled_cases_read_another_user_by_a_fixed_derangement(
+    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int]
+) -> None:
+    reading = reading_for("shuffled", encoder, loo)
+    mixtures = reading.mixtures(gate, routing, users)
+    assert np.array_equal(mixtures, reading_for("shuffled", encoder, loo).mixtures(gate, routing, users))
+    whose = others(users, seed=1)
+    assert sorted(whose) == list(range(40)) and (whose != np.arange(40)).all()
+    assert np.allclose(mixtures, routing.gate[whose], atol=1e-6)
+    assert (whose != others(users, seed=2)).any()
+
+
+@given(users=st.lists(st.integers(0, 6), min_size=1, max_size=24), seed=st.integers(0, 99))
+def test_nobody_reads_himself_where_that_is_possible(users: list[int], seed: int) -> None:
+    whose = others(users, seed)
+    assert sorted(whose) == list(range(len(users)))
+    own = sum(users[place] == user for place, user in zip(whose, users, strict=True))
+    largest = max(users.count(user) for user in users)
+    assert own == max(0, 2 * largest - len(users))  # no permutation has fewer
+
+
+# ---------------------------------------------------------------------- all else is iLoRA's
+
+
+@pytest.fixture(scope="module")
+def features(encoder: SASRec) -> ItemFeatures:
+    torch.manual_seed(5)
+    known = torch.ones(ITEMS, dtype=torch.bool)
+    return ItemFeatures(encoder.items.weight[:-1].detach().clone(), torch.randn(ITEMS, 16), known)
+
+
+@pytest.fixture(scope="module")
+def objective_of(
+    shallow_folder: Path, features: ItemFeatures, encoder: SASRec, loo: Split
+) -> Callable[[str], tuple[Objective, Backbone]]:
+    def make(reads: str) -> tuple[Objective, Backbone]:
+        backbone = load_backbone(str(shallow_folder), "fp32", device="cpu", trainable=True)
+        recipe = load_recipe("demo-cpu", [f"adapter.gate_reads={reads}"])
+        model = new_model(backbone, features, recipe)
+        return Objective(model, encoder, "ilora", gate_reading(recipe, encoder, loo)), backbone
+
+    return make
+
+
+def batch_of(objective: Objective, backbone: Backbone, movielens: Dataset) -> dict[str, Tensor]:
+    """The first step's batch, as the run draws it."""
+    rows = CatalogueRows(movielens.split("loo"), load_recipe("demo-cpu").rows, 8, 1, gate_length=20)
+    collator = Collator(Wording.of(backbone.tokenizer, movielens.catalog), ITEMS)
+    drawn = objective.reading.rows(rows)
+    return collator([drawn[i] for i in range(8)])
+
+
+def stirred(objective: Objective) -> Objective:
+    """With B away from zero: where B is zero no mixture can matter."""
+    generator = torch.Generator().manual_seed(6)
+    with torch.no_grad():
+        for name, parameter in objective.named_parameters():
+            if "experts_B" in name:
+                parameter.copy_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return objective.eval()  # no dropout: losses can be compared
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_control_begins_as_ilora_does(
+    objective_of: Callable[[str], tuple[Objective, Backbone]], movielens: Dataset, control: str
+) -> None:
+    ilora, backbone = objective_of("history")
+    other, _ = objective_of(control)
+    ours, theirs = trainable_state(ilora), trainable_state(other)
+    assert ours.keys() == theirs.keys()  # as many parameters, and they begin with the same numbers
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    first, second = (batch_of(o, backbone, movielens) for o in (ilora, other))
+    only_the_gate = {"gate_history"} if control == "shuffled" else set()
+    assert {k for k in first if not torch.equal(first[k], second[k])} == only_the_gate
+    assert first["users"].dtype == torch.int64
+
+
+def test_the_loss_asks_with_what_the_gate_was_given_to_read(
+    objective_of: Callable[[str], tuple[Objective, Backbone]], movielens: Dataset, encoder: SASRec
+) -> None:
+    found: dict[str, float] = {}
+    for reads in ("history", *CONTROLS):
+        objective, backbone = objective_of(reads)
+        batch = batch_of(stirred(objective), backbone, movielens)
+        with torch.no_grad():
+            out = objective(**batch)
+            sequence = encoder.last_state(batch["gate_history"])
+            if reads == "static":
+                sequence = torch.zeros(8, WIDTH)
+            elif reads == "random":
+                sequence = objective.reading.read(sequence, batch["users"])
+            gate = objective.model.gate_of("ilora")
+            assert gate is not None
+            torch.testing.assert_close(out["gate"], gate(sequence))
+            naive = _naive_loss(objective, batch, sequence)
+        assert out["loss"].item() == pytest.approx(naive, rel=1e-5)
+        found[reads] = out["loss"].item()
+    assert len({round(loss, 6) for loss in found.values()}) == 4  # the mixture does change the loss
+
+
+def _naive_loss(objective: Objective, batch: dict[str, Tensor], sequence: Tensor) -> float:
+    parts = ("words", "items", "positions", "mask", "history_end", "prefix_end", "branch_end")
+    packed = Packed(**{name: batch.get(name) for name in parts})
+    targets = batch["targets"]
+    scores = objective.model.catalogue_scores(packed, "ilora", Mixture(sequence=sequence), targets.shape[1])
+    wrong = [
+        -scores[b, t].log_softmax(-1)[target].item()
+        for b, row in enumerate(targets.tolist())
+        for t, target in enumerate(row)
+        if target != IGNORED
+    ]
+    return sum(wrong) / len(wrong)
+
+
+def test_a_static_gate_learns_through_its_bias_alone(
+    objective_of: Callable[[str], tuple[Objective, Backbone]], movielens: Dataset
+) -> None:
+    objective, backbone = objective_of("static")
+    stirred(objective)(**batch_of(objective, backbone, movielens))["loss"].backward()
+    gate = objective.model.gate_of("ilora")
+    assert gate is not None and isinstance(gate.network, torch.nn.Linear)
+    assert gate.network.bias.grad is not None and gate.network.bias.grad.abs().max() > 1e-6
+    assert gate.network.weight.grad is not None and gate.network.weight.grad.abs().max() == 0
+
+
+# ---------------------------------------------------------------------- runs, alarms, refusals
+
+
+@pytest.fixture(scope="module")
+def shuffled_run(quick_recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("controls") / "shuffled"
+    train(quick_recipe("adapter.gate_reads=shuffled", "run.max_steps=4", method="ilora"), run)
+    return run
+
+
+def test_a_shuffled_run_stopped_half_way_and_resumed_equals_the_unbroken_one(
+    shuffled_run: Path, quick_recipe: Make, tmp_path: Path
+) -> None:
+    run, recipe = tmp_path / "halved", quick_recipe("adapter.gate_reads=shuffled", "run.max_steps=4")
+    train(recipe, run, watch=Watch(callbacks=(StopAfter(2),)))
+    train(recipe, run, resume=True)
+    assert len(losses(run)) == 2 and losses(run) == losses(shuffled_run)
+    whole, halved = (load_file(checkpoints(r)[-1] / WEIGHTS) for r in (shuffled_run, run))
+    assert all(torch.equal(whole[name], halved[name]) for name in whole)
+
+
+def test_a_control_run_says_which_it_is_and_validates_as_it_trains(
+    shuffled_run: Path, shallow_folder: Path, movielens: Dataset
+) -> None:
+    summary = json.loads((shuffled_run / "summary.json").read_text())
+    assert (summary["method"], summary["control"]) == ("ilora", "shuffled")
+    run = read_finished(shuffled_run)
+    assert (run.recipe.control, run.recipe.label) == ("shuffled", "shuffled")
+
+    recipe, split = run.recipe, movielens.split("loo")
+    ranker, router = open_ranker(run, load_backbone(str(shallow_folder), "fp32", device="cpu"), movielens)
+    asked: dict[str, Tensor] = {}
+    for reads in ("history", *CONTROLS):
+        section = recipe.adapter.model_copy(update={"gate_reads": reads})
+        other = recipe.model_copy(update={"adapter": section})
+        reading = gate_reading(other, run.prepared.encoder, split)
+        Validation(movielens, other, run.prepared, ranker.model, ranker.wording, reading)()
+        last = ranker.model.last_gate()
+        assert last is not None
+        asked[reads] = last
+        cases = split.validation[:20]
+        expected = reading.mixtures(router.gate, route_cases(router, cases), [case.user for case in cases])
+        torch.testing.assert_close(last, torch.from_numpy(expected))
+    assert asked["static"].std(0).max() < 1e-7 < 1e-4 < asked["history"].std(0).max()
+    assert not torch.allclose(asked["shuffled"], asked["history"], atol=1e-4)
+    assert not torch.allclose(asked["random"], asked["history"], atol=1e-4)
+
+
+def test_a_flat_gate_is_a_failure_of_ilora_and_expected_of_a_control() -> None:
+    flat = gate_numbers(torch.full((100, 4), 0.25))
+    assert len(gate_alarms(flat)) == 1
+    assert [gate_alarms(flat, control) for control in CONTROLS] == [[], [], []]
+    dead = gate_numbers(torch.tensor([[0.5, 0.5, 0.0, 0.0]]).expand(100, 4))
+    assert len(gate_alarms(dead, "static")) == 2  # two dead experts are told all the same
+
+
+def test_a_control_without_a_gate_is_refused() -> None:
+    for setting, method in (("adapter.num_experts=4", "lora"), ("adapter.num_experts=1", "ilora")):
+        with pytest.raises(RecipeError, match=r'adapter\.gate_reads="static" needs method="ilora"'):
+            load_recipe("demo-cpu", ["adapter.gate_reads=static", setting], method=method)
+    with pytest.raises(RecipeError, match=r"adapter\.gate_reads"):
+        load_recipe("demo-cpu", ["adapter.gate_reads=noise"])
+    assert [load_recipe("demo-cpu", method=m).label for m in ("lora", "ilora")] == ["lora", "ilora"]
