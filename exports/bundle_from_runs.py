@@ -49,7 +49,7 @@ def bundle_from_runs(
         heads: runs that trained a second stage's head on one of `runs`; without one it stays untrained.
 
     Raises:
-        BundleError: a run is unfinished, or the runs do not fit together.
+        BundleError: a run is unfinished or a control, or the runs do not fit together.
         RecipeError, RunError: a run folder cannot be read.
     """
     for folder in (*runs.values(), *(heads or {}).values()):
@@ -57,6 +57,7 @@ def bundle_from_runs(
             raise BundleError(
                 f"{folder} holds no finished run ({SUMMARY} is missing): train it to its end first."
             )
+        _refuse_control(folder)
     recipes = {name: load_recipe(str(folder / RECIPE)) for name, folder in runs.items()}
     summaries = {
         name: json.loads((folder / SUMMARY).read_text(encoding="utf-8")) for name, folder in runs.items()
@@ -85,6 +86,15 @@ def bundle_from_runs(
         metrics=Metrics(training={n: _training(recipes[n], summaries[n], machine) for n in runs}),
     )
     return save_bundle(path, info, prepared, parts, retrieve)
+
+
+def _refuse_control(folder: Path) -> None:
+    control = load_recipe(str(folder / RECIPE)).control
+    if control is not None:
+        raise BundleError(
+            f"{folder} is the {control} control, whose gate does not read a person's own history: bundles "
+            "serve people, so bundle a run with adapter.gate_reads=history."
+        )
 
 
 def _parts(folder: Path, name: str) -> AdapterParts:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from core.errors import BundleError, RunError
-from core.training.finished import ADAPTER, SUMMARY
+from core.training.finished import ADAPTER, RECIPE, SUMMARY
 from core.training.prepare import WEIGHTS, load_prepared
-from core.training.recipe import Recipe
+from core.training.recipe import Recipe, load_recipe
 from core.training.run import train
 from exports.bundle import load_bundle, verify_bundle
 from exports.bundle_from_runs import bundle_from_runs
@@ -60,6 +60,21 @@ def test_an_unfinished_run_is_refused(runs: dict[Adapter, Path], tmp_path: Path)
     (unfinished / SUMMARY).unlink()
     with pytest.raises(BundleError, match="holds no finished run"):
         bundle_from_runs(tmp_path / "mine", {**runs, "lora": unfinished}, created_by="pytest")
+
+
+@pytest.mark.parametrize("control", ["static", "random", "shuffled"])
+def test_a_control_is_refused_as_adapter_and_as_head(
+    runs: dict[Adapter, Path], head: Path, tmp_path: Path, control: str
+) -> None:
+    for place, source in (("ilora", runs["ilora"]), ("head", head)):
+        folder = Path(shutil.copytree(source, tmp_path / place))
+        load_recipe(str(folder / RECIPE), [f"adapter.gate_reads={control}"]).save(folder / RECIPE)
+    with pytest.raises(BundleError, match=f"is the {control} control"):
+        bundle_from_runs(tmp_path / "mine", {**runs, "ilora": tmp_path / "ilora"}, created_by="pytest")
+    with pytest.raises(BundleError, match=f"is the {control} control"):
+        heads: dict[Adapter, Path] = {"ilora": tmp_path / "head"}
+        bundle_from_runs(tmp_path / "mine", runs, created_by="pytest", heads=heads)
+    assert not (tmp_path / "mine").exists()
 
 
 def test_runs_over_different_encoders_are_refused(runs: dict[Adapter, Path], tmp_path: Path) -> None:
