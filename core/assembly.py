@@ -86,4 +86,5 @@ def _model(
         spaces=spaces,
         branches=branches,
         gated=gated,
+        language_model=model,
     )

@@ -1,4 +1,4 @@
-"""Histories and candidates into one packed batch of positions, for the three ways of asking the backbone.
+"""Histories and candidates into one packed batch of positions, for all ways of asking the backbone.
 
 Every row is packed densely and padded on the right. Attention is causal, so padding is seen by nobody; where
 candidates are branches (they share the history but must not see each other) a 4-D mask says so. A position
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.prompt import Wording
 from core.routing import History
 
 NONE = -1
@@ -29,7 +30,8 @@ class Packed:
         mask: [B, 1, S, S] bool, True = may be seen; None means plain causal attention.
         history_end: [B] index of the last history position (the instruction's end for an empty history).
         prefix_end: [B] index of the last position that every branch sees.
-        branch_end: [B, C] index of each candidate's last position; [B, 0] in catalogue mode.
+        branch_end: [B, C] index of each candidate's last position; [B, 0] in catalogue mode; in generate mode
+            [B, 1] the answer's, or [B, 0] while it is unknown.
     """
 
     words: Tensor
@@ -96,6 +98,38 @@ def pack_branches(
     return _stack(rows, branched=True)
 
 
+def pack_prompts(
+    wording: Wording,
+    histories: Sequence[History],
+    candidates: Sequence[Sequence[int]],
+    hybrid: Sequence[bool],
+    answers: Sequence[int] | None = None,
+) -> Packed:
+    """Generate mode: history and candidates listed as titles, then the place of the answer.
+
+    In a hybrid prompt an item's token stands behind its title (LLaRA, arXiv 2312.02445, section 3.2). Titles
+    go in as the wording's ids, never as text that is tokenized again. `prefix_end` is the prompt's last
+    position: its state foretells the answer's first token.
+
+    Args:
+        candidates: B lists of catalogue indices, in the order in which they are listed.
+        hybrid: B flags; False leaves out the item tokens of a row.
+        answers: B catalogue indices whose titles follow the prompts (training); None to have them generated.
+    """
+    rows = [_Row(wording.instruction) for _ in histories]
+    for number, (row, history, listed) in enumerate(zip(rows, histories, candidates, strict=True)):
+        for item in history:
+            row.add_listed(wording, item, hybrid[number])
+        row.history_end = len(row.words) - 1
+        row.add_words(wording.choices)
+        for item in listed:
+            row.add_listed(wording, item, hybrid[number])
+        row.add_words(wording.question)
+        if answers is not None:
+            row.add_branch(wording.titles[answers[number]], None)
+    return _stack(rows, branched=False)  # an answer is its prompt's only branch: causal attention says it all
+
+
 class _Row:
     """One row while it is written: the history (segment 0), then branches (segments 1..C)."""
 
@@ -112,6 +146,12 @@ class _Row:
 
     def add_words(self, words: Sequence[int]) -> None:
         self._extend(list(words), [NONE] * len(words), segment=0, first=len(self.positions))
+
+    def add_listed(self, wording: Wording, item: int, with_token: bool) -> None:
+        self.add_words(wording.titles[item])
+        if with_token:
+            self.add_items([item])
+        self.add_words(wording.separator)
 
     def add_branch(self, title: Sequence[int], item: int | None) -> None:
         words, items = list(title), [NONE] * len(title)

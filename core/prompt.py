@@ -2,13 +2,16 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from transformers import PreTrainedTokenizerBase
 
 from core.catalog import Catalog, Item
 from core.domain import MOVIES, Domain
 
+CHOICES = " The next one is among:"
+"""Read between the history and the listed candidates in generate mode, of films and of anything else."""
 SEPARATOR = ";"
 MAX_TITLE_TOKENS = 24
 
@@ -33,6 +36,16 @@ def title_ids(tokenizer: PreTrainedTokenizerBase, title: str) -> tuple[int, ...]
     return _without_special(tokenizer, ids)[:MAX_TITLE_TOKENS]
 
 
+def stop_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Tokens that end an answer: end-of-text, which is the taught one, and the newline where it is one token.
+
+    No title can contain either (`title_ids`), so none can end its own answer early.
+    """
+    newline = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    return (*end, *(newline if len(newline) == 1 else []))
+
+
 def _without_special(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> tuple[int, ...]:
     special = set(tokenizer.all_special_ids)
     return tuple(i for i in ids if i not in special)
@@ -47,12 +60,18 @@ class Wording:
         question: stands between a history and its candidates in branch and title modes.
         separator: stands after each title of a text history.
         titles: one tuple per catalogue item.
+        choices: stands between a history and the listed candidates in generate mode.
+        stops: what ends an answer in generate mode; the first is the one that is taught.
+        tokenizer: for spelling answers out.
     """
 
     instruction: tuple[int, ...]
     question: tuple[int, ...]
     separator: tuple[int, ...]
     titles: tuple[tuple[int, ...], ...]
+    choices: tuple[int, ...]
+    stops: tuple[int, ...]
+    tokenizer: PreTrainedTokenizerBase = field(repr=False, compare=False)
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase, catalog: Catalog, domain: Domain = MOVIES) -> "Wording":
@@ -61,7 +80,24 @@ class Wording:
             question=tuple(tokenizer(domain.question, add_special_tokens=False)["input_ids"]),
             separator=text_ids(tokenizer, SEPARATOR),
             titles=tuple(title_ids(tokenizer, item.title) for item in catalog.items),
+            choices=tuple(tokenizer(CHOICES, add_special_tokens=False)["input_ids"]),
+            stops=stop_ids(tokenizer),
+            tokenizer=tokenizer,
         )
+
+    def spell(self, words: Sequence[int]) -> str:
+        """Token ids as text."""
+        text: str = self.tokenizer.decode(list(words))
+        return text
+
+    def answer(self, item: int) -> tuple[int, ...]:
+        """What generate mode teaches for an item: its title's tokens and the first stop."""
+        return (*self.titles[item], self.stops[0])
+
+    @property
+    def longest_answer(self) -> int:
+        """Tokens of the longest title and its stop: whatever runs on for longer names no item."""
+        return 1 + max(map(len, self.titles))
 
 
 def item_description(item: Item, domain: Domain = MOVIES) -> str:

@@ -1,19 +1,21 @@
 """The backbone with its adapters, item spaces and heads: one module that training and serving share.
 
-Three ways to ask it, all one forward pass: `catalogue_scores`, `branch_scores` and `title_scores` (DESIGN:
-the ranker).
+Three ways to ask it, all one forward pass: `catalogue_scores`, `branch_scores` and `title_scores`; and the
+papers' way, `answer_logits` to train and `generate` to ask (DESIGN: the ranker).
 
-Shapes: B batch, L history length, S packed positions, C candidates, N items, H backbone width, K experts.
+Shapes: B batch, L history length, S packed positions, C candidates, N items, H backbone width, K experts,
+V words, T answer tokens.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from peft import PeftModel
 from torch import Tensor, nn
+from transformers import GenerationConfig, PreTrainedModel
 
 from core.gate import Gate
 from core.item_space import ItemSpace
@@ -65,6 +67,7 @@ class RankingModel(nn.Module):
         spaces: per adapter, its items' tokens and vectors.
         branches: per adapter, the second stage's head.
         gated: names of the adapters that have experts (K > 1); the others take no mixture.
+        language_model: the whole backbone around the decoder, for decoding answers.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class RankingModel(nn.Module):
         spaces: Mapping[str, ItemSpace],
         branches: Mapping[str, BranchHead],
         gated: frozenset[str],
+        language_model: PreTrainedModel,
     ) -> None:
         super().__init__()
         self.decoder = decoder
@@ -84,6 +88,7 @@ class RankingModel(nn.Module):
         # Frozen views of the backbone's own matrices: in a tuple so that they are neither saved nor moved
         # twice.
         self._frozen = (word_embedding, vocabulary)
+        self._language_model = (language_model,)
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -123,14 +128,28 @@ class RankingModel(nn.Module):
         with self.decoder.disable_adapter() if adapter == BASE else nullcontext():
             yield
 
-    def states(self, packed: Packed, adapter: str, mixture: Mixture) -> Tensor:
-        """Last hidden states of every position, [B, S, H] in the backbone's compute dtype."""
+    def _held(self, adapter: str, mixture: Mixture) -> AbstractContextManager[None]:
+        """The mixture through every pass of a generation, for an adapter that has experts."""
+        if adapter not in self.gated:
+            return nullcontext()
+        held: AbstractContextManager[None] = self.decoder.base_model.generating(  # type: ignore[union-attr,operator]
+            mixture.weights, mixture.sequence
+        )
+        return held
+
+    def _inputs(self, packed: Packed, adapter: str) -> Tensor:
+        """Words and item tokens as the decoder reads them, [B, S, H]."""
         embedding = self._frozen[0]
         inputs = F.embedding(packed.words.clamp_min(0), embedding)  # (B, S, H)
         if adapter != BASE:
             table = self.space(adapter).token_table().to(embedding.dtype)  # (N, H)
             is_item = (packed.items >= 0).unsqueeze(-1)
             inputs = torch.where(is_item, F.embedding(packed.items.clamp_min(0), table), inputs)
+        return inputs
+
+    def states(self, packed: Packed, adapter: str, mixture: Mixture) -> Tensor:
+        """Last hidden states of every position, [B, S, H] in the backbone's compute dtype."""
+        inputs = self._inputs(packed, adapter)
         kwargs = mixture.as_kwargs() if adapter in self.gated else {}
         with self._only(adapter):
             out = self.decoder(
@@ -185,6 +204,45 @@ class RankingModel(nn.Module):
         likelihood = logits.float().log_softmax(-1).gather(-1, words[tokens].unsqueeze(-1)).squeeze(-1)
         owner = torch.repeat_interleave(torch.arange(len(ends), device=hidden.device), ends - first + 1)
         return likelihood.new_zeros(len(ends)).index_add(0, owner, likelihood)
+
+    def answer_logits(self, packed: Packed, asked: Tensor, adapter: str, mixture: Mixture) -> Tensor:
+        """Vocabulary logits where an answer token is foretold, and nowhere else: [asked, V] float32.
+
+        Args:
+            asked: [B, T] bool: entry [b, t] is the answer's token t, which the state of position
+                `prefix_end` + t foretells.
+        """
+        hidden = self.states(packed, adapter, mixture)
+        steps = torch.arange(asked.shape[1], device=hidden.device)
+        at = (packed.prefix_end.unsqueeze(1) + steps).clamp_max(hidden.shape[1] - 1)  # (B, T)
+        return (_gather(hidden, at)[asked] @ self._frozen[1].T).float()
+
+    @torch.inference_mode()
+    def generate(
+        self, packed: Packed, adapter: str, mixture: Mixture, stops: Sequence[int], longest: int
+    ) -> Tensor:
+        """Greedy answers to prompts that end at `prefix_end`: [B, T <= longest] int64 token ids.
+
+        The mixture is held fixed through all steps. What stands behind a row's first stop is padding.
+        """
+        inputs = self._inputs(packed, adapter)  # (B, S, H)
+        size = inputs.shape[1]
+        # Padding moves to the left, so that every row's next token has the same index in the cache.
+        padding = size - 1 - packed.prefix_end  # (B,)
+        source = torch.arange(size, device=inputs.device) - padding.unsqueeze(1)  # (B, S), < 0 = padding
+        language_model = self._language_model[0]
+        # A publisher's own settings (penalties, forced tokens) would fill in what is not said here.
+        language_model.generation_config = GenerationConfig()
+        greedy = GenerationConfig(
+            do_sample=False, max_new_tokens=longest, eos_token_id=list(stops), pad_token_id=stops[0]
+        )
+        with self._only(adapter), self._held(adapter, mixture):
+            answers: Tensor = language_model.generate(
+                inputs_embeds=_gather(inputs, source.clamp_min(0)),
+                attention_mask=(source >= 0).long(),
+                generation_config=greedy,
+            )
+        return answers
 
 
 def _gather(hidden: Tensor, index: Tensor) -> Tensor:
