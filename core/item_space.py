@@ -72,6 +72,13 @@ class ItemSpace(nn.Module):
         self.item_dropout = item_dropout
         nn.init.normal_(self.vector_text.weight, std=0.02 / p**0.5)
 
+    def freeze_scores(self) -> None:
+        """Train the item tokens alone: generate mode reads items but scores none."""
+        for part in (self.user, self.vector_text):
+            part.requires_grad_(False)
+        self.vectors.requires_grad_(False)
+        self.bias.requires_grad_(False)
+
     def _keep(self) -> Tensor:
         """[N, 1] of 0/1: which items show their collaborative part in this step."""
         keep = self.known

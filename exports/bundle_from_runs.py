@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -62,6 +62,7 @@ def bundle_from_runs(
     summaries = {
         name: json.loads((folder / SUMMARY).read_text(encoding="utf-8")) for name, folder in runs.items()
     }
+    modes = [_served_mode(folder, recipes[name]) for name, folder in runs.items()]
     if len({file_info(folder / WEIGHTS).sha256 for folder in runs.values()}) > 1:
         raise BundleError("These runs stand on different encoders: train them from one recipe and one seed.")
     prepared = load_prepared(next(iter(runs.values())))
@@ -79,7 +80,7 @@ def bundle_from_runs(
         dataset=DatasetInfo(name=recipe.dataset, sha256=dataset.sha256),
         backbone=_backbone(recipe),
         adapters={name: _adapter(recipes[name], parts[name], summaries[name]) for name in runs},
-        mode=recipe.mode,
+        mode=modes[0],
         encoder_width=prepared.encoder.shape.width,
         history_length=recipe.rows.history_length,
         licences=_licences(recipe, dataset),
@@ -95,6 +96,15 @@ def _refuse_control(folder: Path) -> None:
             f"{folder} is the {control} control, whose gate does not read a person's own history: bundles "
             "serve people, so bundle a run with adapter.gate_reads=history."
         )
+
+
+def _served_mode(folder: Path, recipe: Recipe) -> Literal["catalogue", "branch"]:
+    if recipe.mode == "generate":
+        raise BundleError(
+            f"{folder} was trained in generate mode, a reference that the product does not serve: "
+            "train with mode=catalogue for a bundle."
+        )
+    return recipe.mode
 
 
 def _parts(folder: Path, name: str) -> AdapterParts:

@@ -72,9 +72,14 @@ class TrainingProgress(TrainerCallback):
         logs = logs or {}
         if "eval_hr1" in logs:
             best = max(float(state.best_metric or 0.0), logs["eval_hr1"])
+            beside = (
+                f"ValidRatio {logs['eval_valid_ratio']:.4f}"
+                if "eval_valid_ratio" in logs
+                else f"NDCG@10 of the 20 {logs['eval_ndcg10']:.4f}"
+            )
             self.console.print(
                 f"step {state.global_step:5d}  validation HR@1 {logs['eval_hr1']:.4f}  "
-                f"NDCG@10 of the 20 {logs['eval_ndcg10']:.4f}  best {best:.4f}"
+                f"{beside}  best {best:.4f}"
             )
         if "loss" in logs:
             self._update("training", state.global_step, self.steps, self._numbers(state.global_step, logs))

@@ -1,4 +1,5 @@
-"""The loss: full softmax at every supervised position (catalogue mode), listwise over candidates (branch)."""
+"""The loss: full softmax at every supervised position (catalogue mode), listwise over candidates (branch), or
+the language model's own over the answer's tokens (generate)."""
 
 from typing import Any
 
@@ -49,6 +50,7 @@ class Objective(nn.Module):
         targets: Tensor,
         candidates: Tensor | None = None,
         mask: Tensor | None = None,
+        hybrid: Tensor | None = None,
     ) -> dict[str, Any]:
         """One batch (see `core.packing.Packed`).
 
@@ -56,8 +58,9 @@ class Objective(nn.Module):
             gate_history: [B, L'] what the gate reads; ends before the first supervised position.
             users: [B] int64, whose rows they are.
             targets: catalogue mode [B, T] right-aligned, IGNORED where unsupervised; branch mode [B], the
-                column.
+                column; generate mode [B, T] the answers' tokens, left-aligned, IGNORED behind them.
             candidates: branch mode: [B, C].
+            hybrid: generate mode: [B] bool, which prompts carry item tokens.
 
         Returns:
             loss (scalar, mean over targets), hits and targets (counts), gate [B, K] or None.
@@ -66,7 +69,11 @@ class Objective(nn.Module):
         with torch.no_grad():
             sequence = self.reading.read(self.encoder.last_state(gate_history), users)
         mixture = Mixture(sequence=sequence)
-        if candidates is None:
+        if hybrid is not None:
+            supervised = targets != IGNORED
+            scores = self.model.answer_logits(packed, supervised, self.adapter, mixture)
+            wanted = targets[supervised]
+        elif candidates is None:
             scores = self.model.catalogue_scores(packed, self.adapter, mixture, tail=targets.shape[1])
             supervised = targets != IGNORED
             scores, wanted = scores[supervised], targets[supervised]

@@ -52,9 +52,18 @@ class RowsRecipe(_Fields):
         description="catalogue mode: a random 0..so many first positions are not supervised; the gate reads "
         "only what lies before the first supervised one",
     )
-    candidates: int = Field(20, ge=2, le=100, description="branch mode: candidates per row, target included")
+    candidates: int = Field(
+        20, ge=2, le=100, description="branch and generate modes: candidates per row, target included"
+    )
     retrieved_share: float = Field(
         0.5, ge=0, le=1, description="branch mode: share of negatives that are retrieved"
+    )
+    curriculum: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="generate mode: over this share of the run the chance of a prompt with item tokens rises "
+        "from 0 to 1 (LLaRA); 0 = item tokens from the start",
     )
 
 
@@ -132,7 +141,9 @@ class Recipe(_Fields):
     split: Literal["loo", "paper"] = Field(
         "loo", description="loo decides; paper is comparable with the papers"
     )
-    mode: Literal["catalogue", "branch"] = Field("catalogue", description="how the backbone is asked")
+    mode: Literal["catalogue", "branch", "generate"] = Field(
+        "catalogue", description="how the backbone is asked; generate is the papers' way, for comparison"
+    )
     method: Method = Field("ilora", description="ilora: K experts and a gate; lora: one for all")
     start_from: str | None = Field(
         None, description="a finished run folder whose weights this run starts from"

@@ -14,11 +14,13 @@ from torch.utils.data import Dataset as TorchDataset
 
 from core.data.dataset import Split
 from core.encoder import pad_histories
-from core.packing import Packed, pack_branches, pack_catalogue
+from core.packing import Packed, pack_branches, pack_catalogue, pack_prompts
 from core.prompt import Wording
 from core.training.recipe import RowsRecipe
 
 IGNORED = -100
+CURRICULUM = 1
+"""Beside seed and row number: the stream that the curriculum draws from."""
 Retrieve = Callable[[Sequence[Sequence[int]]], NDArray[np.int64]]
 """Histories -> [B, C] retrieved items, best first."""
 
@@ -32,8 +34,10 @@ class Row:
         seen_by_gate: what the gate reads: only items before the first supervised position (causality).
         targets: catalogue mode: what follows each prefix of `history` (length + 1 entries, IGNORED =
             unsupervised).
-        candidates: branch mode: candidates, the target first.
+        candidates: branch mode: candidates, the target first; generate mode: in the order they are listed.
         user: whose row it is, an index into `Dataset.users`.
+        column: the target's place among the candidates.
+        hybrid: generate mode: whether the prompt carries item tokens; None in the other modes.
     """
 
     history: tuple[int, ...]
@@ -41,6 +45,8 @@ class Row:
     targets: tuple[int, ...] = ()
     candidates: tuple[int, ...] = ()
     user: int = field(kw_only=True)
+    column: int = 0
+    hybrid: bool | None = None
 
 
 class _Rows(TorchDataset[Row]):
@@ -134,6 +140,48 @@ class BranchRows(_Rows):
         return Row(history, seen_by_gate, candidates=(target, *negatives), user=user)
 
 
+class GenerateRows(_Rows):
+    """One target among uniform negatives the user never touched in training, shuffled (the papers' task).
+
+    History and target of row i are those that branch mode draws from the same seed.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        recipe: RowsRecipe,
+        count: int,
+        seed: int,
+        num_items: int,
+        gate_length: int = 50,
+    ) -> None:
+        super().__init__(split, recipe, count, seed, gate_length)
+        self.num_items = num_items
+
+    def hybrid_share(self, index: int) -> float:
+        """The chance that row `index` carries item tokens: rises by the row's number, so over the whole run
+        and, in a resumed run, from where it had come to."""
+        rising = self.recipe.curriculum * self.count
+        return 1.0 if index >= rising else index / rising
+
+    def __getitem__(self, index: int) -> Row:
+        generator, user, sequence, end = self._draw(index)
+        unseen = np.setdiff1d(np.arange(self.num_items), sequence)  # in training
+        candidates = generator.choice(unseen, self.recipe.candidates - 1, replace=False).tolist()
+        column = int(generator.integers(self.recipe.candidates))
+        candidates.insert(column, sequence[end])
+        # From a stream of its own: the curriculum changes how a row is told, never which row it is.
+        chance = np.random.default_rng([self.seed, index, CURRICULUM]).random()
+        return Row(
+            history=sequence[max(0, end - self.recipe.history_length) : end],
+            seen_by_gate=sequence[max(0, end - self.gate_length) : end],
+            candidates=tuple(candidates),
+            user=user,
+            column=column,
+            hybrid=bool(chance < self.hybrid_share(index)),
+        )
+
+
 class Collator:
     """Rows -> one dictionary of tensors, packed as the ranker packs them."""
 
@@ -142,7 +190,9 @@ class Collator:
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         histories = [row.history for row in rows]
-        if rows[0].candidates:
+        if rows[0].hybrid is not None:
+            packed, batch = self._answers(rows)
+        elif rows[0].candidates:
             candidates = [row.candidates for row in rows]
             w = self.wording
             packed = pack_branches(w.instruction, histories, w.question, candidates, w.titles)
@@ -157,6 +207,17 @@ class Collator:
         batch["gate_history"] = pad_histories(seen, self.num_items, max(map(len, seen)))
         batch["users"] = torch.tensor([row.user for row in rows])
         return {**batch, **_fields(packed)}
+
+    def _answers(self, rows: Sequence[Row]) -> tuple[Packed, dict[str, Tensor]]:
+        """Generate mode: targets [B, T] are the answers' tokens, left-aligned; hybrid [B] bool."""
+        targets, hybrid = [row.candidates[row.column] for row in rows], [bool(row.hybrid) for row in rows]
+        packed = pack_prompts(
+            self.wording, [row.history for row in rows], [row.candidates for row in rows], hybrid, targets
+        )
+        answers = [self.wording.answer(target) for target in targets]
+        longest = max(map(len, answers))
+        tokens = [[*answer, *[IGNORED] * (longest - len(answer))] for answer in answers]
+        return packed, {"targets": torch.tensor(tokens), "hybrid": torch.tensor(hybrid)}
 
 
 def _right_aligned(targets: Sequence[Sequence[int]]) -> Tensor:

@@ -20,6 +20,7 @@ from core.data.dataset import Dataset
 from core.data.registry import load_dataset
 from core.encoder import TorchRouter
 from core.errors import RunError
+from core.evaluation.answering import answer_ranks, generate_answers
 from core.evaluation.asking import ask, route_cases, sampled_ranks
 from core.evaluation.metrics import hit_rate_at_1, ndcg_at
 from core.gate_reading import GateReading, gate_reading
@@ -34,9 +35,12 @@ from core.training.finished import ADAPTER, RECIPE, SPACE, SUMMARY, load_weights
 from core.training.objective import Objective
 from core.training.prepare import RECORD, WEIGHTS, Prepared, load_prepared, prepare
 from core.training.recipe import Recipe, load_recipe
-from core.training.rows import BranchRows, CatalogueRows, Collator
+from core.training.rows import BranchRows, CatalogueRows, Collator, GenerateRows
 from core.training.trainer import BEST, RankingTrainer, steps_done
 from quant.backbone import Backbone, compute_on, default_device, load_backbone
+
+VALIDATED = ("step", "eval_hr1", "eval_ndcg10", "eval_valid_ratio")
+"""What the summary keeps of each validation."""
 
 Step = Callable[[str, int, int], None]
 """Told (what is being done, done so far, in all; all = 0 when unknown)."""
@@ -156,14 +160,18 @@ def _choose_trained(objective: Objective, recipe: Recipe) -> None:
     if recipe.trained == "head":
         objective.requires_grad_(False)
     head.requires_grad_(recipe.mode == "branch")
+    if recipe.mode == "generate":
+        model.space(recipe.method).freeze_scores()
 
 
-def _rows(dataset: Dataset, recipe: Recipe, prepared: Prepared) -> CatalogueRows | BranchRows:
+def _rows(dataset: Dataset, recipe: Recipe, prepared: Prepared) -> CatalogueRows | BranchRows | GenerateRows:
     split = dataset.split(recipe.split)
     count = recipe.run.max_steps * recipe.optimizer.batch_size
     seed, gate_length = recipe.run.seed, recipe.encoder.max_length
     if recipe.mode == "catalogue":
         return CatalogueRows(split, recipe.rows, count, seed, gate_length)
+    if recipe.mode == "generate":
+        return GenerateRows(split, recipe.rows, count, seed, len(dataset.catalog), gate_length)
     router = TorchRouter(prepared.encoder, None)
     return BranchRows(
         split,
@@ -177,7 +185,10 @@ def _rows(dataset: Dataset, recipe: Recipe, prepared: Prepared) -> CatalogueRows
 
 
 class Validation:
-    """HR@1 among 20 (and NDCG@10 of the same lists) on validation users, through the ranker."""
+    """HR@1 among 20 (and NDCG@10 of the same lists) on validation users, through the ranker.
+
+    In generate mode, where nothing is ranked behind the answer: ValidRatio in place of NDCG@10.
+    """
 
     def __init__(
         self,
@@ -195,10 +206,16 @@ class Validation:
         self.reading = reading
 
     def __call__(self) -> dict[str, float]:
-        """{"hr1", "ndcg10"} at the model's present weights."""
+        """{"hr1", "ndcg10"} or {"hr1", "valid_ratio"} at the model's present weights."""
         router = TorchRouter(self.prepared.encoder, self.model.gate_of(self.recipe.method))
         routing = route_cases(router, self.cases)
         gate = self.reading.mixtures(router.gate, routing, [case.user for case in self.cases])
+        if self.recipe.mode == "generate":
+            answers = generate_answers(
+                self.ranker, routing, self.cases, self.candidates, self.recipe.method, gate
+            )
+            hits = answer_ranks(answers, self.cases, self.candidates)
+            return {"hr1": hit_rate_at_1(hits), "valid_ratio": answers.valid_ratio}
         scores = ask(
             self.ranker, routing, self.cases, self.recipe.method, self.recipe.mode, self.candidates, gate
         )
@@ -248,7 +265,7 @@ def _finish(
         ],
         "parameters": {"lora": counts.lora, "gate": counts.gate},
         "last_log": logged[-1] if logged else None,
-        "validations": [{k: e[k] for k in ("step", "eval_hr1", "eval_ndcg10")} for e in evaluations],
+        "validations": [{k: e[k] for k in VALIDATED if k in e} for e in evaluations],
     }
     (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     return summary

@@ -84,6 +84,13 @@ def test_runs_over_different_encoders_are_refused(runs: dict[Adapter, Path], tmp
         bundle_from_runs(tmp_path / "mine", {**runs, "lora": other}, created_by="pytest")
 
 
+def test_a_generate_run_is_refused(runs: dict[Adapter, Path], tmp_path: Path) -> None:
+    other = Path(shutil.copytree(runs["lora"], tmp_path / "other"))
+    load_recipe(str(other / RECIPE), mode="generate").save(other / RECIPE)
+    with pytest.raises(BundleError, match="generate mode"):
+        bundle_from_runs(tmp_path / "mine", {**runs, "lora": other}, created_by="pytest")
+
+
 def test_a_head_of_another_adapter_is_refused(runs: dict[Adapter, Path], head: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(runs["ilora"], tmp_path / "other"))
     _flip_last_bit(other / ADAPTER / "ilora" / ADAPTER_WEIGHTS)
