@@ -11,6 +11,7 @@ __all__ = [
     "DataError",
     "IloraError",
     "RecipeError",
+    "RunBusy",
     "RunError",
     "UnknownItem",
 ]
@@ -34,6 +35,10 @@ class RecipeError(IloraError):
 
 class RunError(IloraError):
     """A run folder or checkpoint cannot be used."""
+
+
+class RunBusy(RunError):
+    """Another process is at work in the folder: wait for it or choose another."""
 
 
 class UnknownItem(IloraError):

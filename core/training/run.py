@@ -19,7 +19,7 @@ from core.data.candidates import draw_candidates
 from core.data.dataset import Dataset
 from core.data.registry import load_dataset
 from core.encoder import TorchRouter
-from core.errors import RunError
+from core.errors import RunBusy, RunError
 from core.evaluation.answering import answer_ranks, generate_answers
 from core.evaluation.asking import ask, route_cases, sampled_ranks
 from core.evaluation.metrics import hit_rate_at_1, ndcg_at
@@ -86,7 +86,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, watch: Watch | Non
         with FileLock(folder / ".lock", timeout=0):
             return _train(recipe, folder, resume, watch)
     except Timeout:
-        raise RunError(
+        raise RunBusy(
             f"{folder} is being trained by another process: wait for it or choose another folder."
         ) from None
 

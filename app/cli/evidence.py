@@ -1,0 +1,119 @@
+"""`ilora evidence`: every row of the protocol trained at one budget and measured, as one table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from core.studies.grid import Planned
+    from core.training.run import Watch
+
+TABLE, PAGE = "table.json", "README.md"
+
+
+def evidence(
+    place: Annotated[
+        list[str] | None,
+        typer.Option(help="DATASET-SPLIT, such as movielens-loo; can be repeated.", show_default="all seven"),
+    ] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(help="catalogue, branch or generate; can be repeated.", show_default="all three"),
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Training seed; can be repeated.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of every run in catalogue mode.")] = 150,
+    branch_steps: Annotated[int, typer.Option(min=1, help="The same in branch mode (its head alone).")] = 50,
+    generate_steps: Annotated[int, typer.Option(min=1, help="The same in generate mode.")] = 60,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of this process.")] = 2,
+    runs: Annotated[Path, typer.Option(help="Folder of the run folders.")] = Path("runs/evidence"),
+    out: Annotated[Path, typer.Option(help="Folder of per-user results.")] = Path("evaluations"),
+    report: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("docs/evidence"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be trained.")] = False,
+) -> None:
+    """Train and measure the whole comparison: hours, resumable; finished parts are not done again.
+
+    Started once per core with --threads 1, the processes share the runs among them. Whoever finishes last
+    measures; the table grows by one data set and split at a time.
+    """
+    from core.studies.grid import Budget, planned_runs
+
+    budget = Budget(steps, branch_steps, generate_steps)
+    seeds, modes = seed or [1], mode or ["catalogue", "branch", "generate"]
+    for dataset, split in _places(place):
+        planned = list(planned_runs(dataset, split, seeds, budget, modes))
+        if dry_run:
+            _list(planned, runs)
+            continue
+        if left := _train(planned, runs, threads):
+            typer.echo(f"{dataset} {split}: left to another process: {', '.join(left)}.", err=True)
+            continue
+        _measure(planned, runs, out)
+    if not dry_run:
+        _write(out, report)
+
+
+def _places(names: list[str] | None) -> list[tuple[str, str]]:
+    from core.errors import RunError
+    from core.studies.grid import PLACES
+
+    known = {f"{dataset}-{split}": (dataset, split) for dataset, split in PLACES}
+    for name in names or []:
+        if name not in known:
+            raise RunError(f"--place {name}: choose among {', '.join(known)}.")
+    return [known[name] for name in names or known]
+
+
+def _list(planned: "list[Planned]", runs: Path) -> None:
+    from core.studies.evidence import is_finished
+
+    for one in planned:
+        state = "done   " if is_finished(one, runs) else "to do  "
+        typer.echo(f"{state}{one.name}: {one.recipe} --method {one.method} {' '.join(one.resolved(runs))}")
+
+
+def _train(planned: "list[Planned]", runs: Path, threads: int) -> list[str]:
+    from contextlib import ExitStack
+
+    from app.cli.train_progress import TrainingProgress
+    from core.studies.evidence import train_missing
+
+    with ExitStack() as shown:
+
+        def begins(one: "Planned", steps: int) -> "Watch":
+            shown.close()  # the bars of the run before
+            typer.echo(f"{one.name}: training.", err=True)
+            return shown.enter_context(TrainingProgress(steps)).watch()
+
+        return train_missing(planned, runs, threads, begins)
+
+
+def _measure(planned: "list[Planned]", runs: Path, out: Path) -> None:
+    from core.evaluation.plan import Asked, evaluate_runs, read_runs
+
+    from app.cli.steps_bar import StepsBar
+    from core.data.candidates import KINDS
+
+    opened = read_runs([runs / one.name for one in planned])
+    with StepsBar() as bar:
+        evaluate_runs(opened, Asked(kinds=KINDS), out, bar.step)
+
+
+def _write(out: Path, report: Path) -> None:
+    from core.evaluation.table import read_folder, table_row, write_table
+
+    from app.report.markdown import markdown_table
+
+    rows = [table_row(row) for row in read_folder(out)]
+    write_table(rows, report / TABLE)
+    (report / PAGE).write_text(_HEAD + markdown_table(rows), encoding="utf-8")
+    typer.echo(f"{len(rows)} rows in {report / TABLE} and {report / PAGE}.")
+
+
+_HEAD = """# What was measured
+
+Written by `ilora evidence`; the same numbers for machines are in `table.json`. Every row stands on one seed
+and one small budget, the same for all methods of a data set and split; intervals are 95 % Wilson over users.
+Sampled and full ranking answer different questions and are never in one table.
+
+"""

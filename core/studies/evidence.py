@@ -1,0 +1,55 @@
+"""Train what a grid lacks; resumable, and shared by several processes.
+
+A process takes the next run that nobody else is training, so the same command started once per core fills the
+machine; whoever comes last finds everything done.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from core.errors import RunBusy
+from core.studies.grid import Planned
+from core.training.finished import RECIPE, SUMMARY
+from core.training.recipe import load_recipe
+from core.training.run import Watch, train
+
+Begins = Callable[[Planned, int], Watch]
+"""Told a run and its steps when its training begins; gives who watches it."""
+
+
+def is_finished(planned: Planned, runs: Path) -> bool:
+    """Whether a run's folder holds its end."""
+    return (runs / planned.name / SUMMARY).is_file()
+
+
+def train_missing(planned: Iterable[Planned], runs: Path, threads: int, begins: Begins) -> list[str]:
+    """Train the runs that are not finished, one after the other.
+
+    Args:
+        planned: in an order in which they can be trained.
+        runs: folder of all run folders.
+        threads: CPU threads of torch; a run that goes on keeps its own.
+
+    Returns:
+        Names of the runs that are left to another process, which is training them or what they start from.
+    """
+    left = []
+    for one in planned:
+        if is_finished(one, runs):
+            continue
+        if one.start_from is not None and not (runs / one.start_from / SUMMARY).is_file():
+            left.append(one.name)
+            continue
+        folder = runs / one.name
+        settings = [*one.resolved(runs), f"run.threads={threads}"]
+        recipe = load_recipe(one.recipe, settings, method=one.method)
+        try:
+            train(
+                recipe,
+                folder,
+                resume=(folder / RECIPE).is_file(),
+                watch=begins(one, recipe.run.max_steps),
+            )
+        except RunBusy:
+            left.append(one.name)
+    return left
