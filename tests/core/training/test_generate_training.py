@@ -124,8 +124,8 @@ def small(shallow_folder: Path, movielens: Dataset) -> Small:
 
 
 ROWS = (
-    Row((5, 9), (3, 5, 9), candidates=(30, 7, 400), column=1, hybrid=True),
-    Row((11,), (11,), candidates=(8, 90, 12), column=0, hybrid=False),
+    Row((5, 9), (3, 5, 9), candidates=(30, 7, 400), column=1, hybrid=True, user=0),
+    Row((11,), (11,), candidates=(8, 90, 12), column=0, hybrid=False, user=1),
 )
 
 
@@ -214,6 +214,7 @@ def test_a_generate_run_stops_resumes_and_sums_itself_up(
 ) -> None:
     more = ["rows.candidates=3", "rows.history_length=3", "rows.curriculum=1.0", "optimizer.batch_size=4"]
     more += ["run.max_steps=4", "run.save_every=2", "run.evaluate_every=4", "run.validation_users=2"]
+    more += ["run.threads=1"]
     recipe = quick_recipe(*more, method="ilora", mode="generate")
     train(recipe, tmp_path / "unbroken")
     train(recipe, tmp_path / "halved", watch=Watch(callbacks=(_StopAfter(),)))
