@@ -1,0 +1,128 @@
+"""Baselines as rows of a table: fitted when they are first asked, at their best on validation users."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from hashlib import sha256
+
+from core.assembly import bare_model
+from core.evaluation.asking import HISTORY
+from core.evaluation.baselines import Baseline, Popularity
+from core.evaluation.encoder_baseline import SASRecBaseline
+from core.evaluation.evaluating import Step
+from core.evaluation.methods import Answers, Identity, pick
+from core.evaluation.questions import Questions
+from core.evaluation.run_identity import encoder_identity, fits, title_identity
+from core.evaluation.title_baseline import TitleLikelihood
+from core.evaluation.tuning import Trial, tune_ease, tune_item_knn
+from core.prompt import Wording
+from core.ranker import Ranker
+from core.routing import Indices
+from core.training.finished import FinishedRun
+from core.training.run import open_backbone
+
+Fit = Callable[[Questions], tuple[Baseline, str]]
+"""Questions -> a fitted baseline, and what a reader of its row must know."""
+
+
+class Baselines:
+    """Popularity, item-kNN and EASE: they need no encoder and no language model."""
+
+    def __init__(self) -> None:
+        self._fits: dict[str, Fit] = {"Popularity": _popularity, "ItemKNN": _item_knn, "EASE": _ease}
+
+    @property
+    def identities(self) -> Sequence[Identity]:
+        return [
+            Identity(label, "baseline", recipe=sha256(label.encode()).hexdigest()) for label in self._fits
+        ]
+
+    def open(self, questions: Questions, step: Step) -> Sequence["BaselineMethod"]:
+        fits = self._fits.values()
+        return [BaselineMethod(name, questions, fit) for name, fit in zip(self.identities, fits, strict=True)]
+
+
+class EncoderSource:
+    """SASRec: the encoder of a run, ranking by itself."""
+
+    def __init__(self, run: FinishedRun) -> None:
+        self.run = run
+
+    @property
+    def identities(self) -> Sequence[Identity]:
+        return [encoder_identity(self.run)]
+
+    def open(self, questions: Questions, step: Step) -> Sequence["BaselineMethod"]:
+        fits(self.run, questions)
+        encoder = self.run.prepared.encoder
+        return [BaselineMethod(self.identities[0], questions, lambda _: (SASRecBaseline.of(encoder), ""))]
+
+
+class TitleSource:
+    """The untrained backbone of a run, by the likelihood of each candidate's title after the history."""
+
+    def __init__(self, run: FinishedRun) -> None:
+        self.run = run
+
+    @property
+    def identities(self) -> Sequence[Identity]:
+        return [title_identity(self.run)]
+
+    def open(self, questions: Questions, step: Step) -> Sequence["BaselineMethod"]:
+        fits(self.run, questions)
+        recipe = self.run.recipe
+        backbone = open_backbone(recipe, trainable=False, step=step)
+        wording = Wording.of(backbone.tokenizer, questions.dataset.catalog, questions.dataset.domain)
+        prior = self.run.prepared.title_prior
+        ranker = Ranker(bare_model(backbone), wording, recipe.rows.history_length, prior)
+        note = "not trained; ranks candidates only"
+        return [
+            BaselineMethod(
+                self.identities[0], questions, lambda _: (TitleLikelihood(ranker), note), ranks_all=False
+            )
+        ]
+
+
+class BaselineMethod:
+    """One baseline.
+
+    Args:
+        fit: called at the first question, so that a file which is complete costs nothing.
+        ranks_all: whether it can rank the whole catalogue.
+    """
+
+    def __init__(self, identity: Identity, questions: Questions, fit: Fit, ranks_all: bool = True) -> None:
+        self.identity, self.questions, self._fit, self.ranks_all = identity, questions, fit, ranks_all
+
+    @cached_property
+    def _fitted(self) -> tuple[Baseline, str]:
+        return self._fit(self.questions)
+
+    @property
+    def note(self) -> str:
+        return self._fitted[1]
+
+    def answer(self, rows: Indices) -> Answers:
+        baseline, histories = self._fitted[0], self.questions.histories(rows, HISTORY)
+        tables = self.questions.candidates(rows)
+        if not self.ranks_all:
+            return Answers(None, tuple(baseline.score(histories, table) for table in tables))
+        scores = baseline.score(histories)
+        return Answers(scores, pick(scores, tables))
+
+
+def _popularity(questions: Questions) -> tuple[Baseline, str]:
+    return Popularity().fit(questions.split.train, questions.dataset.num_items), ""
+
+
+def _item_knn(questions: Questions) -> tuple[Baseline, str]:
+    tuned = tune_item_knn(questions.split, questions.dataset.num_items)
+    return tuned.baseline, _chosen(tuned.chosen, questions)
+
+
+def _ease(questions: Questions) -> tuple[Baseline, str]:
+    tuned = tune_ease(questions.split, questions.dataset.num_items)
+    return tuned.baseline, _chosen(tuned.chosen, questions)
+
+
+def _chosen(trial: Trial, questions: Questions) -> str:
+    return f"{trial.settings}, chosen on {len(questions.split.validation)} validation users"

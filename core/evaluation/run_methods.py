@@ -1,0 +1,230 @@
+"""Trained runs as rows of a table, each with its blend.
+
+Shapes: n rows asked at once, N catalogue items, C candidates, D encoder width, K experts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from core.data.dataset import Case
+from core.encoder import TorchRouter
+from core.evaluation.answering import generate_answers
+from core.evaluation.asking import ask, route_cases
+from core.evaluation.blending import blend, choose_blend_weight
+from core.evaluation.buckets import CLUSTERS, Labels, UserClusters
+from core.evaluation.evaluating import Step
+from core.evaluation.methods import Answers, Identity, Method, only, pick
+from core.evaluation.questions import Questions
+from core.evaluation.run_identity import blend_identity, blends, fits, run_identity
+from core.gate_reading import gate_reading
+from core.ranker import Ranker
+from core.routing import Floats, Indices, Routing
+from core.training.finished import FinishedRun, open_ranker
+from core.training.run import open_backbone
+
+CLUSTER_SEED = 8
+POOL = 20
+"""Items that a second stage orders anew, as `core.recommender` does."""
+
+
+class RunSource:
+    """The rows of one finished run: itself, and in catalogue mode its blend with its own encoder."""
+
+    def __init__(self, run: FinishedRun) -> None:
+        self.run = run
+
+    @property
+    def identities(self) -> Sequence[Identity]:
+        own = run_identity(self.run)
+        return [own, blend_identity(own)] if blends(own) else [own]
+
+    def open(self, questions: Questions, step: Step) -> Sequence[Method]:
+        fits(self.run, questions)
+        recipe = self.run.recipe
+        backbone = open_backbone(recipe, trainable=False, step=step)
+        ranker, router = open_ranker(self.run, backbone, questions.dataset)
+        asked = AskedRun(self.run, ranker, router, questions, step)
+        own = run_identity(self.run)
+        if recipe.mode == "branch":
+            return [BranchMethod(own, asked)]
+        if recipe.mode == "generate":
+            return [GenerateMethod(own, asked)]
+        method = CatalogueMethod(own, asked)
+        return [method, BlendMethod(blend_identity(own), asked)] if blends(own) else [method]
+
+
+class AskedRun:
+    """A run's ranker and router on one set of questions.
+
+    All cases are routed at once, however few of them are asked: a shuffled gate is another case's.
+    """
+
+    def __init__(
+        self, run: FinishedRun, ranker: Ranker, router: TorchRouter, questions: Questions, step: Step
+    ) -> None:
+        self.run, self.ranker, self.router, self.questions, self.step = run, ranker, router, questions, step
+        self.routing = route_cases(router, questions.cases)
+        self.gate: Floats | None = None  # [n, K] or [n, layers, K]
+        if router.gate is not None:
+            reading = gate_reading(run.recipe, run.prepared.encoder, questions.split)
+            users = [case.user for case in questions.cases]
+            self.gate = reading.mixtures(router.gate, self.routing, users)
+        self.clusters = user_clusters(self.routing.sequence)
+        self._last: tuple[bytes, Floats] | None = None
+
+    def mixtures(self, rows: Indices) -> Floats | None:
+        """Mixtures of the cases at `rows`, [n, K]: the mean over layers; None without experts."""
+        if self.gate is None:
+            return None
+        gate = self.gate[rows]
+        return gate.mean(1) if gate.ndim == 3 else gate
+
+    def answers(self, rows: Indices, scores: Floats | None, tables: tuple[Floats, ...]) -> Answers:
+        """Scores with what is known of the same cases besides."""
+        clusters = None if self.clusters is None else [self.clusters[row] for row in rows]
+        return Answers(scores, tables, self.mixtures(rows), clusters)
+
+    def catalogue(self, rows: Indices) -> Floats:
+        """Scores of the whole catalogue, [n, N]; the last ones are kept: a blend asks for them again."""
+        key = rows.tobytes()
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._ask(rows, "catalogue", None)
+        return self._last[1]
+
+    def branch(self, rows: Indices, candidates: Indices) -> Floats:
+        """Scores of candidates [n, C], read one by one: [n, C]."""
+        return self._ask(rows, "branch", candidates)
+
+    def named(self, rows: Indices, candidates: Indices) -> Indices:
+        """The column of the candidate that is named in generate mode, -1 for none of them: [n] int64."""
+        answers = generate_answers(
+            self.ranker,
+            at(self.routing, rows),
+            [self.questions.cases[row] for row in rows],
+            candidates,
+            self.run.recipe.method,
+            None if self.gate is None else self.gate[rows],
+        )
+        return answers.chosen
+
+    def _ask(self, rows: Indices, mode: str, candidates: Indices | None) -> Floats:
+        return ask(
+            self.ranker,
+            at(self.routing, rows),
+            [self.questions.cases[row] for row in rows],
+            self.run.recipe.method,
+            "branch" if mode == "branch" else "catalogue",
+            candidates,
+            None if self.gate is None else self.gate[rows],
+        )
+
+
+class CatalogueMethod:
+    """LoRA, iLoRA or a control, asked in catalogue mode."""
+
+    note = ""
+
+    def __init__(self, identity: Identity, asked: AskedRun) -> None:
+        self.identity, self.asked = identity, asked
+
+    def answer(self, rows: Indices) -> Answers:
+        scores = self.asked.catalogue(rows)
+        return self.asked.answers(rows, scores, pick(scores, self.asked.questions.candidates(rows)))
+
+
+class BlendMethod:
+    """A run's scores with its encoder's blended in, by a weight that validation users chose."""
+
+    def __init__(self, identity: Identity, asked: AskedRun) -> None:
+        self.identity, self.asked = identity, asked
+
+    @cached_property
+    def _weight(self) -> float:
+        asked = self.asked
+        questions = replace(asked.questions, part="validation", tables=())
+        validation = AskedRun(asked.run, asked.ranker, asked.router, questions, asked.step)
+        rows, parts = np.arange(len(questions.cases)), []
+        for start in range(0, len(rows), 128):
+            parts.append(validation.catalogue(rows[start : start + 128]))
+            asked.step(
+                f"Choosing the weight of {self.identity.label} on {questions.name}",
+                min(start + 128, len(rows)),
+                len(rows),
+            )
+        choice = choose_blend_weight(np.concatenate(parts), validation.routing.scores, questions.cases)
+        return choice.weight
+
+    @property
+    def note(self) -> str:
+        n = len(self.asked.questions.split.validation)
+        return f"weight of SASRec {self._weight:g}, chosen on {n} validation users"
+
+    def answer(self, rows: Indices) -> Answers:
+        scores = blend(self.asked.catalogue(rows), self.asked.routing.scores[rows], self._weight)
+        return self.asked.answers(rows, scores, pick(scores, self.asked.questions.candidates(rows)))
+
+
+class BranchMethod:
+    """A second stage: candidates are read one by one; so are the catalogue's best in the full ranking."""
+
+    note = f"full ranking: first stage, its best {POOL} read one by one"
+
+    def __init__(self, identity: Identity, asked: AskedRun) -> None:
+        self.identity, self.asked = identity, asked
+
+    def answer(self, rows: Indices) -> Answers:
+        asked = self.asked
+        tables = tuple(asked.branch(rows, table) for table in asked.questions.candidates(rows))
+        first = asked.catalogue(rows)
+        pool = _best_unseen(first, [asked.questions.cases[row] for row in rows])
+        return asked.answers(rows, reordered(first, pool, asked.branch(rows, pool)), tables)
+
+
+class GenerateMethod:
+    """The papers' way: candidates are listed, one is named word by word; an answer may be none of them."""
+
+    note = "names one candidate, ranks nothing"
+
+    def __init__(self, identity: Identity, asked: AskedRun) -> None:
+        self.identity, self.asked = identity, asked
+
+    def answer(self, rows: Indices) -> Answers:
+        tables = self.asked.questions.candidates(rows)
+        return self.asked.answers(
+            rows, None, tuple(only(self.asked.named(rows, table), table.shape[1]) for table in tables)
+        )
+
+
+def user_clusters(sequence: Floats) -> Labels | None:
+    """Groups of the cases' users in encoder space, [n, D] -> n labels; None for too few to be grouped.
+
+    Runs that share an encoder share the groups: nothing of the run itself goes in.
+    """
+    if len(sequence) < CLUSTERS:
+        return None
+    return UserClusters.fit(sequence, CLUSTER_SEED).labels(sequence)
+
+
+def at(routing: Routing, rows: Indices) -> Routing:
+    """The routing of some of its cases."""
+    return Routing(routing.sequence[rows], routing.gate[rows], routing.scores[rows], routing.retrieved[rows])
+
+
+def reordered(first: Floats, pool: Indices, scores: Floats) -> Floats:
+    """Scores of the catalogue [n, N] in which the items of `pool` [n, P] come first, by `scores` [n, P]."""
+    lowest = (
+        np.where(np.isfinite(first), first, -np.inf).max(1, keepdims=True) + 1
+    )  # above all of the first stage
+    both = first.copy()
+    np.put_along_axis(both, pool, lowest + scores - scores.min(1, keepdims=True), axis=1)
+    return both
+
+
+def _best_unseen(scores: Floats, cases: Sequence[Case]) -> Indices:
+    masked = scores.copy()
+    for row, case in zip(masked, cases, strict=True):
+        row[list(case.history)] = -np.inf
+    return np.argsort(-masked, axis=1, kind="stable")[:, :POOL]
