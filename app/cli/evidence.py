@@ -89,10 +89,9 @@ def _train(planned: "list[Planned]", runs: Path, threads: int) -> list[str]:
 
 
 def _measure(planned: "list[Planned]", runs: Path, out: Path) -> None:
-    from core.evaluation.plan import Asked, evaluate_runs, read_runs
-
     from app.cli.steps_bar import StepsBar
     from core.data.candidates import KINDS
+    from core.evaluation.plan import Asked, evaluate_runs, read_runs
 
     opened = read_runs([runs / one.name for one in planned])
     with StepsBar() as bar:
@@ -100,9 +99,8 @@ def _measure(planned: "list[Planned]", runs: Path, out: Path) -> None:
 
 
 def _write(out: Path, report: Path) -> None:
-    from core.evaluation.table import read_folder, table_row, write_table
-
     from app.report.markdown import markdown_table
+    from core.evaluation.table import read_folder, table_row, write_table
 
     rows = [table_row(row) for row in read_folder(out)]
     write_table(rows, report / TABLE)

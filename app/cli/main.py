@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 from app.cli.bundle import bundle, unbundle
+from app.cli.compare import compare
 from app.cli.data import data_app
 from app.cli.doctor import doctor
 from app.cli.edge import exit_code_of
+from app.cli.evaluate import evaluate
 from app.cli.evidence import evidence
 from app.cli.quiet import quiet_libraries
 from app.cli.recommend import recommend
@@ -25,7 +27,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-for _command in (recommend, serve, train, bundle, unbundle, evidence, doctor):
+for _command in (recommend, serve, train, evaluate, compare, bundle, unbundle, evidence, doctor):
     cli.command()(_command)
 cli.add_typer(data_app, name="data")
 

@@ -1,0 +1,1 @@
+"""Results for people: words, tables, plots and a page that stands by itself."""
