@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench format bundle install install-dev data chromium port
+.PHONY: help demo test lint bench format bundle evidence install install-dev data chromium port
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -59,6 +59,11 @@ bundle: install data ## Train and measure the demo's bundle anew (hours on 2 cor
 	@$(BIN)/ilora bundle --lora runs/demo-lora --ilora runs/demo-ilora \
 		--lora-head runs/head-lora --ilora-head runs/head-ilora \
 		--paper-lora runs/paper-lora --paper-ilora runs/paper-ilora --out exports/bundles/movielens
+
+# One process per core: two with a thread each do more than one with two, and share the runs among them.
+evidence: install data ## Train and measure every row of the protocol (many hours; goes on where it was)
+	@$(BIN)/ilora evidence --threads 1 & $(BIN)/ilora evidence --threads 1; wait
+	@$(BIN)/ilora evidence --threads 1
 
 install: $(INSTALLED) ## Create .venv with the product
 install-dev: $(INSTALLED_DEV) ## The same, with what tests and linters need

@@ -48,7 +48,8 @@ def evidence(
         if left := _train(planned, runs, threads):
             typer.echo(f"{dataset} {split}: left to another process: {', '.join(left)}.", err=True)
             continue
-        _measure(planned, runs, out)
+        if not _measure(planned, runs, out):
+            typer.echo(f"{dataset} {split}: being measured by another process.", err=True)
     if not dry_run:
         _write(out, report)
 
@@ -88,14 +89,20 @@ def _train(planned: "list[Planned]", runs: Path, threads: int) -> list[str]:
         return train_missing(planned, runs, threads, begins)
 
 
-def _measure(planned: "list[Planned]", runs: Path, out: Path) -> None:
+def _measure(planned: "list[Planned]", runs: Path, out: Path) -> bool:
+    """Whether this process did it."""
     from app.cli.steps_bar import StepsBar
     from core.data.candidates import KINDS
+    from core.errors import RunBusy
     from core.evaluation.plan import Asked, evaluate_runs, read_runs
 
     opened = read_runs([runs / one.name for one in planned])
-    with StepsBar() as bar:
-        evaluate_runs(opened, Asked(kinds=KINDS), out, bar.step)
+    try:
+        with StepsBar() as bar:
+            evaluate_runs(opened, Asked(kinds=KINDS), out, bar.step)
+    except RunBusy:
+        return False
+    return True
 
 
 def _write(out: Path, report: Path) -> None:

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from core.data.candidates import CandidateTable
-from core.errors import RunError
+from core.errors import RunBusy, RunError
 from core.evaluation.asking import full_ranks, sampled_ranks
 from core.evaluation.methods import Answers, Identity, Method
 from core.evaluation.questions import Questions
@@ -67,7 +67,7 @@ def evaluate(
             if any(len(file.missing(np.arange(asked))) for files in kept.values() for file in files):
                 _ask_missing(questions, source.open(questions, step), kept, asked, step)
     except Timeout:
-        raise RunError(
+        raise RunBusy(
             f"{where} is being written by another process: wait for it or name another --out."
         ) from None
     chosen = set(questions.users[:asked])
