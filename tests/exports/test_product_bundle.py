@@ -55,7 +55,7 @@ def test_its_gate_uses_every_expert_and_tells_people_apart(movielens: Dataset) -
     assert gates.std(axis=0).max() > 0.02, "everybody gets the same mixture"
 
 
-@pytest.mark.parametrize("split", ["loo"])
+@pytest.mark.parametrize("split", ["loo", "paper"])
 def test_its_card_reports_the_split_beside_the_baselines(info: BundleInfo, split: str) -> None:
     rows = {row.method.casefold(): row for row in info.metrics.rows if row.split == split}
     assert {"ilora", "lora", *BASELINES} <= set(rows), sorted(rows)
