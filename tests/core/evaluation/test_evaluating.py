@@ -8,11 +8,11 @@ import pytest
 
 from core.errors import RunError
 from core.evaluation.evaluating import CHUNK, evaluate
-from core.evaluation.methods import Answers, Identity, only, pick
+from core.evaluation.methods import Answers, Identity, pick
 from core.evaluation.questions import Questions
 from core.evaluation.records import SCHEMA, read_results
 from core.routing import Indices
-from tests.core.evaluation.toy import USERS, Scripted, other_data, toy_questions
+from tests.core.evaluation.toy import USERS, Naming, Scripted, other_data, toy_questions
 
 pytestmark = pytest.mark.usefixtures("own_candidates")
 
@@ -134,17 +134,6 @@ def test_a_file_that_is_no_result_is_refused_in_one_sentence(asked: Questions, t
     path.write_bytes(b"nonsense")
     with pytest.raises(RunError, match="holds no results of `ilora evaluate`"):
         evaluate(asked, Scripted(asked), tmp_path)
-
-
-class Naming(Scripted):
-    """Names the candidate in column 3; of every second case nobody."""
-
-    note = ""
-
-    def answer(self, rows: Indices) -> Answers:
-        chosen = np.where(rows % 2 == 0, 3, -1)
-        tables = self.questions.candidates(rows)
-        return Answers(None, tuple(only(chosen, table.shape[1]) for table in tables))
 
 
 def test_an_answer_that_names_one_candidate_hits_where_it_is_the_target(tmp_path: Path) -> None:

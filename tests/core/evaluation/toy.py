@@ -10,7 +10,7 @@ from core.catalog import Catalog, Item
 from core.data.dataset import Dataset
 from core.data.leave_one_out import leave_one_out
 from core.evaluation.evaluating import Step, evaluate
-from core.evaluation.methods import Answers, Identity, Method, pick
+from core.evaluation.methods import Answers, Identity, Method, only, pick
 from core.evaluation.questions import Questions, open_questions
 from core.evaluation.records import Results
 from core.routing import Floats, Indices
@@ -80,6 +80,17 @@ class Scripted:
             None if self.gates is None else self.gates[rows],
             [f"cluster {1 + row % 2}" for row in rows.tolist()],
         )
+
+
+class Naming(Scripted):
+    """Names the candidate in column 3; of every second case nobody."""
+
+    note = ""
+
+    def answer(self, rows: Indices) -> Answers:
+        chosen = np.where(rows % 2 == 0, 3, -1)
+        tables = self.questions.candidates(rows)
+        return Answers(None, tuple(only(chosen, table.shape[1]) for table in tables))
 
 
 def hitting(questions: Questions, hits: Callable[[int], bool]) -> Floats:
