@@ -99,7 +99,7 @@ DIFFERENCE_COLUMNS = (
     "n",
     "difference, points [95 %]",
     "p",
-    "only it hits : only the other",
+    "only it : only the other hits",
     "smallest detectable, points",
 )
 
@@ -214,7 +214,7 @@ def _experts(comparison: RunComparison) -> Iterator[str]:
     )
 
 
-EXPERT_COLUMNS = ("entropy (1 = uniform)", "mean weights", "leads for", "spread between users")
+EXPERT_COLUMNS = ("entropy, 1 is uniform", "mean weights", "leads for", "spread between users")
 
 
 def _expert_cells(use: ExpertUse) -> Sequence[str]:

@@ -52,7 +52,13 @@ def rates(gains: Sequence[BucketGain], a: str, b: str, axis: str) -> go.Figure:
             )
         )
     ticks = [f"{escape(gain.label)}<br>n = {gain.difference.n}" for gain in gains]
-    figure.update_xaxes(tickvals=list(range(len(gains))), ticktext=ticks, title=axis)
+    figure.update_xaxes(
+        tickvals=list(range(len(gains))),
+        ticktext=ticks,
+        title=axis,
+        range=[-0.6, len(gains) - 0.4],
+        zeroline=False,
+    )
     figure.update_yaxes(title="HR@1, %", rangemode="tozero")
     return figure
 
@@ -85,7 +91,7 @@ def experts(use: ExpertUse) -> go.Figure:
                 marker={"color": colour.fill},
             )
         )
-    figure.update_layout(barmode="stack")
+    figure.update_layout(barmode="stack", legend_traceorder="normal")
     figure.update_xaxes(title="mean weight, %", range=[0, 100])
     figure.update_yaxes(autorange="reversed")
     return figure

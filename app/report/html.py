@@ -21,6 +21,7 @@ h1 { font-size: 1.6rem; line-height: 1.25 } h2 { font-size: 1.25rem; margin-top:
 caption { text-align: left; font-weight: 600; padding: .4rem 0 }
 th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap }
+thead th { white-space: normal; vertical-align: bottom }
 th:first-child, td:first-child { text-align: left }
 details { color: var(--soft); font-size: .85rem; margin: .4rem 0 1.2rem } code { overflow-wrap: anywhere }
 p.note { color: var(--soft) }

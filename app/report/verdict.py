@@ -1,22 +1,38 @@
 """The one sentence of a comparison that an analyst can quote, and what stands behind it."""
 
+from collections.abc import Iterator
+
 from app.report.words import points
 from core.evaluation.run_comparison import RunComparison
 
 
 def verdict(comparison: RunComparison) -> str:
-    """Where, how many, both rates with intervals, the difference, p, the smallest detectable difference."""
+    """Where, how many, both rates with intervals, the difference, p, the smallest detectable difference.
+
+    A lead over LoRA comes with the protocol's ruling.
+    """
     pooled, header = comparison.main.pooled, comparison.rows[0].header
     seeds = ", ".join(map(str, comparison.main.by_seed))
     trained = f"training seed{'s' * (len(comparison.main.by_seed) > 1)} {seeds}"
     told = (
         f"{header.dataset} {header.split}, {pooled.n} {header.part} users, HR@1 among {header.width} "
-        f"candidates ({header.candidates} negatives), {trained}: "
-        f"{pooled.verdict_sentence.removesuffix('.')}"
+        f"candidates ({header.candidates} negatives), {trained}: {pooled.verdict_sentence.removesuffix('.')}"
     )
-    if pooled.winner is not None:  # without a winner the sentence says it already
-        told += f" (the smallest difference this n would show is {points(pooled.detectable)[1:]} points)"
+    if aside := "; ".join(_asides(comparison)):
+        told += f" ({aside})"
+    if pooled.winner == comparison.judged:
+        # Beating LoRA alone proves nothing: the sentence must not be quotable without the ruling.
+        reason = comparison.ruling.reason.split(". ")[0].removesuffix(".")
+        told += f"; {'' if comparison.ruling.better else 'yet '}{reason[0].lower()}{reason[1:]}"
     return f"{told}."
+
+
+def _asides(comparison: RunComparison) -> Iterator[str]:
+    pooled, beyond = comparison.main.pooled, comparison.main.beyond_seeds
+    if beyond is not None:
+        yield f"over users and seeds [{points(beyond.low)}, {points(beyond.high)}]"
+    if pooled.winner is not None:  # without a winner the sentence says it already
+        yield f"the smallest difference this n would show is {points(pooled.detectable)[1:]} points"
 
 
 def full_sentence(comparison: RunComparison) -> str:

@@ -29,7 +29,7 @@ def interval(value: float, low: float, high: float) -> str:
 
 def points(difference: float) -> str:
     """A difference of rates in percentage points, signed: +2.1."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
+    return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")  # never −0.0
 
 
 def p_value(p: float) -> str:

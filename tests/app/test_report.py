@@ -133,7 +133,17 @@ def test_the_verdict_is_one_sentence_with_all_it_needs(compared: list[RunCompari
     sentence = verdict(compared[0])
     assert sentence.startswith("toy loo, 150 test users, HR@1 among 20 candidates (uniform negatives)")
     assert "training seeds 1, 2" in sentence and "smallest" in sentence and "p " in sentence
-    assert sentence.count("[") == 3 and "\n" not in sentence
+    assert sentence.count("[") == 4 and "over users and seeds [" in sentence and "\n" not in sentence
+
+
+def test_a_lead_over_lora_alone_is_not_quotable_without_saying_that_it_does_not_count(
+    compared: list[RunComparison],
+) -> None:
+    assert "; iLoRA counts as better: it beats LoRA, Static gate and Shuffled gate." in verdict(compared[0])
+    left = [row for row in compared[0].rows if row.header.method != "Static gate"]
+    assert verdict(compare_runs(left, "uniform")).endswith(
+        "; yet not decided: there is no comparison with static."
+    )
 
 
 def test_markdown_keeps_sampled_and_full_apart(compared: list[RunComparison]) -> None:
@@ -151,5 +161,5 @@ def test_markdown_keeps_sampled_and_full_apart(compared: list[RunComparison]) ->
 
 
 def test_numbers_as_they_are_written() -> None:
-    assert points(-0.0123) == "−1.2" and points(0.1) == "+10.0"
+    assert points(-0.0123) == "−1.2" and points(-1e-9) == "+0.0" and points(0.1) == "+10.0"
     assert p_value(0.0004) == "p < 0.001" and p_value(0.04) == "p = 0.040"
