@@ -1,5 +1,8 @@
 """Per-user results: right for every user, never asked twice, never mixed with other data, safe to kill."""
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from core.evaluation.records import SCHEMA, read_results
 from core.routing import Indices
 from tests.core.evaluation.toy import USERS, Naming, Scripted, other_data, toy_questions
 
+REPOSITORY = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("own_candidates")
 
 
@@ -72,6 +76,32 @@ def test_an_evaluation_that_was_killed_ends_with_the_same_bytes(asked: Questions
     again = Scripted(asked)
     evaluate(asked, again, tmp_path / "killed")
     assert np.concatenate(again.asked).tolist() == list(range(CHUNK, USERS))
+    assert files(tmp_path / "killed") == files(tmp_path / "unbroken")
+
+
+def test_sigkill_in_the_second_chunk_loses_that_chunk_alone(asked: Questions, tmp_path: Path) -> None:
+    evaluate(asked, Scripted(asked), tmp_path / "unbroken")
+    program = f"""
+import os, signal
+from pathlib import Path
+from core.data import candidate_files
+from core.evaluation.evaluating import evaluate
+from tests.core.evaluation.toy import Scripted, toy_questions
+
+class Dying(Scripted):
+    def answer(self, rows):
+        if self.asked:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().answer(rows)
+
+candidate_files.cache_root = lambda: Path({str(tmp_path / "cache")!r})
+asked = toy_questions(2, ("uniform", "popularity"))
+evaluate(asked, Dying(asked), Path({str(tmp_path / "killed")!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert {len(read_results(p).users) for p in (tmp_path / "killed").rglob("*.parquet")} == {CHUNK}
+    evaluate(asked, Scripted(asked), tmp_path / "killed")
     assert files(tmp_path / "killed") == files(tmp_path / "unbroken")
 
 
