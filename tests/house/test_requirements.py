@@ -16,9 +16,6 @@ PLUGINS = {
     "tensorboard": "torch.utils.tensorboard writes event files with it",
 }
 
-# Asked for by name by those the product is for, ahead of its first use in a room.
-ASKED_FOR = {"scikit-learn": "agreement of the gate with clusters of users (gate studies)"}
-
 
 def _imported_packages(sources: dict[Path, ast.Module]) -> set[str]:
     """Top-level names of the third-party packages that the rooms import, inside functions too."""
@@ -55,8 +52,7 @@ def test_every_requirement_is_imported_or_known_as_a_plugin(
     sources: dict[Path, ast.Module], requirements: dict[str, str]
 ) -> None:
     imported = _imported_distributions(sources)
-    exempt = set(PLUGINS) | set(ASKED_FOR)
-    unused = {name for name in requirements if _normalized(name) not in imported and name not in exempt}
+    unused = {name for name in requirements if _normalized(name) not in imported and name not in PLUGINS}
     assert not unused, (
         "nothing imports these: drop them from requirements.txt, or say in PLUGINS who needs them"
     )
@@ -66,7 +62,7 @@ def test_every_exemption_is_required_and_still_needed(
     sources: dict[Path, ast.Module], requirements: dict[str, str]
 ) -> None:
     imported = _imported_distributions(sources)
-    for name in (*PLUGINS, *ASKED_FOR):
+    for name in PLUGINS:
         assert name in requirements
         assert _normalized(name) not in imported, f"{name} is imported by now: take it off the list"
 
