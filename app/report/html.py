@@ -13,17 +13,18 @@ STYLE = """
 :root { color-scheme: light; --ink: #222; --soft: #666; --line: #ddd; --warn: #fff4d6; --accent: #0072b2 }
 * { box-sizing: border-box }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: #fff; margin: 0 auto;
-  max-width: 62rem; padding: 1.5rem }
+  max-width: 62rem; padding: 1.5rem; overflow-wrap: anywhere }
 h1 { font-size: 1.6rem; line-height: 1.25 } h2 { font-size: 1.25rem; margin-top: 2.5rem }
 .verdict { font-size: 1.15rem; border-left: 5px solid var(--accent); padding: .3rem 1rem; margin: 1rem 0 }
 .warning { background: var(--warn); padding: .6rem 1rem; border-radius: 6px }
-.scroll { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+figure, .scroll { margin: 0; overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 caption { text-align: left; font-weight: 600; padding: .4rem 0 }
 th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap }
 thead th { white-space: normal; vertical-align: bottom }
 th:first-child, td:first-child { text-align: left }
-details { color: var(--soft); font-size: .85rem; margin: .4rem 0 1.2rem } code { overflow-wrap: anywhere }
+details { color: var(--soft); font-size: .85rem; margin: .4rem 0 1.2rem }
 p.note { color: var(--soft) }
 @media print { details { display: block } body { max-width: none } }
 """
@@ -52,7 +53,7 @@ def plot(figure: go.Figure, name: str, label: str) -> str:
         div_id=name,
         config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]},
     )
-    return f'<figure role="img" aria-label="{escape(label)}" style="margin:0">{drawn}</figure>'
+    return f'<figure role="img" aria-label="{escape(label)}">{drawn}</figure>'
 
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

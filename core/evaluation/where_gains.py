@@ -12,6 +12,8 @@ from core.evaluation.summary import Row
 
 BUCKETS = ("history_bucket", "popularity_decile", "density", "cluster")
 """Columns of the Parquet files that sort users into buckets."""
+DENSITY = {"sparse": 1, "medium": 2, "dense": 3}
+"""Labels that are not in the order of their names."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,10 @@ def gains_by_bucket(a: Mapping[int, Row], b: Mapping[int, Row], column: str) -> 
     hits_a, hits_b = (np.hstack(side) for side in zip(*pairs, strict=True))  # (n, S * D)
     labels = np.array([label or "" for label in b[seeds[0]].files[0].words(column)])
     gains = []
-    for label in np.unique(labels[labels != ""]):
+    for label in sorted(set(labels[labels != ""].tolist()), key=lambda name: (DENSITY.get(name, 0), name)):
         own = labels == label
         difference = paired_bootstrap(hits_a[own], hits_b[own], BOOTSTRAP_SEED, samples=4000)
-        gains.append(BucketGain(str(label), rate(hits_a[own]), rate(hits_b[own]), difference))
+        gains.append(BucketGain(label, rate(hits_a[own]), rate(hits_b[own]), difference))
     return tuple(gains)
 
 

@@ -1,6 +1,7 @@
 """LoRA, iLoRA and controls on users whose hits are known: who wins, by how much, what is not decided."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,18 @@ def test_buckets_hold_every_user_once_and_their_gains_add_up(rows_of: Make) -> N
         assert sum(gain.difference.n for gain in gains) == USERS
         total = sum(gain.difference.n * gain.difference.mean for gain in gains)
         assert total == pytest.approx(USERS / 6)
+
+
+def test_buckets_stand_in_an_order_that_people_expect(rows_of: Make) -> None:
+    comparison = compare_runs(rows_of(LORA | ILORA), "uniform")
+    a, b = comparison.runs_of("LoRA"), comparison.runs_of("iLoRA")
+    table = b[1].files[0].table
+    labels = ["dense", "sparse", "medium"] * (USERS // 3)
+    changed = table.set_column(table.schema.get_field_index("density"), "density", [labels])
+    told = {1: replace(b[1], files=(replace(b[1].files[0], table=changed),))}
+    assert [gain.label for gain in gains_by_bucket(a, told, "density")] == ["sparse", "medium", "dense"]
+    deciles = [gain.label for gain in gains_by_bucket(a, b, "popularity_decile")]
+    assert deciles == sorted(deciles) and len(deciles) > 3
 
 
 def test_gains_of_a_bucket_are_those_of_its_own_users(rows_of: Make) -> None:
