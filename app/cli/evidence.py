@@ -29,6 +29,9 @@ def evidence(
     runs: Annotated[Path, typer.Option(help="Folder of the run folders.")] = Path("runs/evidence"),
     out: Annotated[Path, typer.Option(help="Folder of per-user results.")] = Path("evaluations"),
     report: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("docs/evidence"),
+    users: Annotated[
+        int | None, typer.Option(min=1, help="Measure the first so many test users only, to try it out.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be trained.")] = False,
 ) -> None:
     """Train and measure the whole comparison: hours, resumable; finished parts are not done again.
@@ -48,10 +51,10 @@ def evidence(
         if left := _train(planned, runs, threads):
             typer.echo(f"{dataset} {split}: left to another process: {', '.join(left)}.", err=True)
             continue
-        if not _measure(planned, runs, out):
+        if _measure(planned, runs, out, users):
+            _write(out, report)
+        else:
             typer.echo(f"{dataset} {split}: being measured by another process.", err=True)
-    if not dry_run:
-        _write(out, report)
 
 
 def _places(names: list[str] | None) -> list[tuple[str, str]]:
@@ -89,7 +92,7 @@ def _train(planned: "list[Planned]", runs: Path, threads: int) -> list[str]:
         return train_missing(planned, runs, threads, begins)
 
 
-def _measure(planned: "list[Planned]", runs: Path, out: Path) -> bool:
+def _measure(planned: "list[Planned]", runs: Path, out: Path, users: int | None) -> bool:
     """Whether this process did it."""
     from app.cli.steps_bar import StepsBar
     from core.data.candidates import KINDS
@@ -99,7 +102,7 @@ def _measure(planned: "list[Planned]", runs: Path, out: Path) -> bool:
     opened = read_runs([runs / one.name for one in planned])
     try:
         with StepsBar() as bar:
-            evaluate_runs(opened, Asked(kinds=KINDS), out, bar.step)
+            evaluate_runs(opened, Asked(kinds=KINDS, users=users), out, bar.step)
     except RunBusy:
         return False
     return True
