@@ -63,7 +63,8 @@ def bundle_from_runs(
         name: json.loads((folder / SUMMARY).read_text(encoding="utf-8")) for name, folder in runs.items()
     }
     modes = [_served_mode(folder, recipes[name]) for name, folder in runs.items()]
-    if len({file_info(folder / WEIGHTS).sha256 for folder in runs.values()}) > 1:
+    standing = [*runs.values(), *(heads or {}).values()]
+    if len({file_info(folder / WEIGHTS).sha256 for folder in standing}) > 1:
         raise BundleError("These runs stand on different encoders: train them from one recipe and one seed.")
     prepared = load_prepared(next(iter(runs.values())))
     parts = {name: _parts(folder, name) for name, folder in runs.items()}

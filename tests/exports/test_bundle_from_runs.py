@@ -91,6 +91,15 @@ def test_a_generate_run_is_refused(runs: dict[Adapter, Path], tmp_path: Path) ->
         bundle_from_runs(tmp_path / "mine", {**runs, "lora": other}, created_by="pytest")
 
 
+def test_a_head_over_another_encoder_is_refused(
+    runs: dict[Adapter, Path], head: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(head, tmp_path / "other"))
+    _flip_last_bit(other / WEIGHTS)
+    with pytest.raises(BundleError, match="different encoders"):
+        bundle_from_runs(tmp_path / "mine", runs, created_by="pytest", heads={"ilora": other})
+
+
 def test_a_head_of_another_adapter_is_refused(runs: dict[Adapter, Path], head: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(runs["ilora"], tmp_path / "other"))
     _flip_last_bit(other / ADAPTER / "ilora" / ADAPTER_WEIGHTS)
