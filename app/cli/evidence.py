@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from core.studies.grid import Planned
     from core.training.run import Watch
 
-TABLE, PAGE = "table.json", "README.md"
+TABLE, PAGE, VERDICTS, RANKS = "table.json", "README.md", "verdict.json", "ranks"
+SPLITS = ("loo", "paper")
+COMMAND = "make evidence"
 
 
 def evidence(
@@ -32,6 +34,10 @@ def evidence(
     users: Annotated[
         int | None, typer.Option(min=1, help="Measure the first so many test users only, to try it out.")
     ] = None,
+    title_users: Annotated[
+        int,
+        typer.Option(min=1, help="Users asked by the rows that read titles (zero-shot, branch, generate)."),
+    ] = 200,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be trained.")] = False,
 ) -> None:
     """Train and measure the whole comparison: hours, resumable; finished parts are not done again.
@@ -51,8 +57,8 @@ def evidence(
         if left := _train(planned, runs, threads):
             typer.echo(f"{dataset} {split}: left to another process: {', '.join(left)}.", err=True)
             continue
-        if _measure(planned, runs, out, users):
-            _write(out, report)
+        if _measure(planned, runs, out, users, title_users, report / RANKS / f"{dataset}-{split}.parquet"):
+            _write(report)
         else:
             typer.echo(f"{dataset} {split}: being measured by another process.", err=True)
 
@@ -92,36 +98,37 @@ def _train(planned: "list[Planned]", runs: Path, threads: int) -> list[str]:
         return train_missing(planned, runs, threads, begins)
 
 
-def _measure(planned: "list[Planned]", runs: Path, out: Path, users: int | None) -> bool:
+def _measure(
+    planned: "list[Planned]", runs: Path, out: Path, users: int | None, title_users: int, kept: Path
+) -> bool:
     """Whether this process did it."""
     from app.cli.steps_bar import StepsBar
     from core.data.candidates import KINDS
     from core.errors import RunBusy
+    from core.evaluation.archive import archive
     from core.evaluation.plan import Asked, evaluate_runs, read_runs
 
     opened = read_runs([runs / one.name for one in planned])
     try:
         with StepsBar() as bar:
-            evaluate_runs(opened, Asked(kinds=KINDS, users=users), out, bar.step)
+            asked = Asked(kinds=KINDS, users=users, title_users=title_users)
+            evaluated = evaluate_runs(opened, asked, out, bar.step)
     except RunBusy:
         return False
+    archive(kept, evaluated.questions.users, evaluated.rows)
     return True
 
 
-def _write(out: Path, report: Path) -> None:
-    from app.report.markdown import markdown_table
-    from core.evaluation.table import read_folder, table_row, write_table
+def _write(report: Path) -> None:
+    """Table, page and verdicts from all archives, those of other machines and days too."""
+    from app.report.evidence_page import evidence_page
+    from core.data.candidates import KINDS
+    from core.evaluation.table import read_archives, table_row, write_table
+    from core.studies.judging import judge, write_verdicts
 
-    rows = [table_row(row) for row in read_folder(out)]
-    write_table(rows, report / TABLE)
-    (report / PAGE).write_text(_HEAD + markdown_table(rows), encoding="utf-8")
+    rows = read_archives(report / RANKS)
+    judgements = [judge(rows, split, kind) for split in SPLITS for kind in KINDS]
+    write_table([table_row(row) for row in rows], report / TABLE)
+    write_verdicts(judgements, report / VERDICTS)
+    (report / PAGE).write_text(evidence_page(rows, judgements, COMMAND) + "\n", encoding="utf-8")
     typer.echo(f"{len(rows)} rows in {report / TABLE} and {report / PAGE}.")
-
-
-_HEAD = """# What was measured
-
-Written by `ilora evidence`; the same numbers for machines are in `table.json`. Every row stands on one seed
-and one small budget, the same for all methods of a data set and split; intervals are 95 % Wilson over users.
-Sampled and full ranking answer different questions and are never in one table.
-
-"""

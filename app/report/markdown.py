@@ -36,7 +36,7 @@ def _sampled(dataset: str, split: str, candidates: str, rows: Sequence[TableRow]
         )
         for row in rows
     ]
-    return f"**{dataset} {split}, among {candidates} candidates**\n\n{_lines(head, cells)}"
+    return f"**{dataset} {split}, among {candidates} candidates**\n\n{lines(head, cells)}"
 
 
 def _full(dataset: str, split: str, rows: Sequence[TableRow]) -> str:
@@ -44,12 +44,11 @@ def _full(dataset: str, split: str, rows: Sequence[TableRow]) -> str:
     cells = [
         (row.method, seed(row.seed), str(row.n), rate(row.hr10_full), rate(row.ndcg10_full)) for row in rows
     ]
-    return (
-        f"**{dataset} {split}, full catalogue (another question: not comparable)**\n\n{_lines(head, cells)}"
-    )
+    return f"**{dataset} {split}, full catalogue (another question: not comparable)**\n\n{lines(head, cells)}"
 
 
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
     ruler = ["---"] * len(head)
     return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in (head, ruler, *rows))
 

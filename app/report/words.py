@@ -79,6 +79,6 @@ def full_cells(row: Row, full: Full) -> Sequence[str]:
         interval(full.hr10, full.hr10_low, full.hr10_high),
         interval(full.ndcg10, full.ndcg10_low, full.ndcg10_high),
         rate(full.mrr),
-        f"{full.coverage:.1%}",
+        "–" if full.coverage is None else f"{full.coverage:.1%}",
         "–" if full.popularity_rank is None else f"{full.popularity_rank:.0f}",
     )

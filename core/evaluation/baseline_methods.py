@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from hashlib import sha256
 
+import numpy as np
+
 from core.assembly import bare_model
 from core.evaluation.asking import HISTORY
 from core.evaluation.baselines import Baseline, Popularity
@@ -27,6 +29,8 @@ Fit = Callable[[Questions], tuple[Baseline, str]]
 class Baselines:
     """Popularity, item-kNN and EASE: they need no encoder and no language model."""
 
+    reads_titles = False
+
     def __init__(self) -> None:
         self._fits: dict[str, Fit] = {"Popularity": _popularity, "ItemKNN": _item_knn, "EASE": _ease}
 
@@ -44,6 +48,8 @@ class Baselines:
 class EncoderSource:
     """SASRec: the encoder of a run, ranking by itself."""
 
+    reads_titles = False
+
     def __init__(self, run: FinishedRun) -> None:
         self.run = run
 
@@ -59,6 +65,8 @@ class EncoderSource:
 
 class TitleSource:
     """The untrained backbone of a run, by the likelihood of each candidate's title after the history."""
+
+    reads_titles = True
 
     def __init__(self, run: FinishedRun) -> None:
         self.run = run
@@ -105,7 +113,10 @@ class BaselineMethod:
         baseline, histories = self._fitted[0], self.questions.histories(rows, HISTORY)
         tables = self.questions.candidates(rows)
         if not self.ranks_all:
-            return Answers(None, tuple(baseline.score(histories, table) for table in tables))
+            # One pass over all tables' candidates: the history is read once.
+            widths = np.cumsum([table.shape[1] for table in tables])[:-1]
+            together = baseline.score(histories, np.concatenate(tables, axis=1))
+            return Answers(None, tuple(np.split(together, widths, axis=1)))
         scores = baseline.score(histories)
         return Answers(scores, pick(scores, tables))
 

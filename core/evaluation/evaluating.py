@@ -23,6 +23,8 @@ CHUNK = 64
 """Users asked at once and written together: what a killed evaluation loses at most."""
 SHOWN = 10
 """Items of a list whose coverage and popularity are counted."""
+SAMPLE_SEED = 62
+"""Of the users who are asked about where not all can be."""
 
 Step = Callable[[str, int, int], None]
 """Told (what is being done, done so far, in all; all = 0 when unknown)."""
@@ -33,6 +35,11 @@ class Source(Protocol):
 
     @property
     def identities(self) -> Sequence[Identity]: ...
+
+    @property
+    def reads_titles(self) -> bool:
+        """Whether titles are read word by word: about a second per user instead of some milliseconds."""
+        ...
 
     def open(self, questions: Questions, step: Step) -> Sequence[Method]:
         """The methods of `identities`, in that order. Slow."""
@@ -45,6 +52,7 @@ def evaluate(
     folder: Path,
     users: int | None = None,
     step: Step = lambda what, done, total: None,
+    sample: int | None = None,
 ) -> list[Results]:
     """Results of every method of a source and every candidate table; what is missing is asked and written.
 
@@ -54,35 +62,44 @@ def evaluate(
     Args:
         folder: of all evaluations; files lie in a folder of it that is named after the questions.
         users: only the first so many cases.
+        sample: only so many of those, drawn once from a seed of its own: the same for every source.
 
     Raises:
         RunError: a file there is of other data, other candidates, another training or another version.
     """
-    asked = len(questions.cases) if users is None else min(users, len(questions.cases))
+    asked = asked_rows(len(questions.cases), users, sample)
     where = folder / questions.name
     where.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(where / ".lock", timeout=0):
             kept = {name: _kept(where, questions, name) for name in source.identities}
-            if any(len(file.missing(np.arange(asked))) for files in kept.values() for file in files):
+            if any(len(file.missing(asked)) for files in kept.values() for file in files):
                 _ask_missing(questions, source.open(questions, step), kept, asked, step)
     except Timeout:
         raise RunBusy(
             f"{where} is being written by another process: wait for it or name another --out."
         ) from None
-    chosen = set(questions.users[:asked])
+    chosen = {questions.users[row] for row in asked}
     return [read_results(file.path).first(chosen) for files in kept.values() for file in files]
+
+
+def asked_rows(cases: int, users: int | None = None, sample: int | None = None) -> Indices:
+    """Which cases are asked, in their order: the first `users`, and of those a seeded sample."""
+    rows = np.arange(cases if users is None else min(users, cases))
+    if sample is None or sample >= len(rows):
+        return rows
+    return np.sort(np.random.default_rng(SAMPLE_SEED).permutation(rows)[:sample])
 
 
 def _ask_missing(
     questions: Questions,
     methods: Sequence[Method],
     kept: dict[Identity, "list[_Kept]"],
-    asked: int,
+    asked: Indices,
     step: Step,
 ) -> None:
-    for start in range(0, asked, CHUNK):
-        rows = np.arange(start, min(start + CHUNK, asked))
+    for start in range(0, len(asked), CHUNK):
+        rows = asked[start : start + CHUNK]
         for method in methods:
             files = kept[method.identity]
             wanted = np.unique(np.concatenate([file.missing(rows) for file in files]))
@@ -91,7 +108,7 @@ def _ask_missing(
                 for number, file in enumerate(files):
                     file.add(method, answers, wanted, number)
         what = f"{', '.join(method.identity.label for method in methods)} on {questions.name}"
-        step(what, int(rows[-1]) + 1, asked)
+        step(what, start + len(rows), len(asked))
 
 
 def result_file(folder: Path, identity: Identity, table: CandidateTable) -> Path:

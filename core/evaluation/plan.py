@@ -60,6 +60,7 @@ class Asked:
         kinds: of candidates.
         draws: of candidates per kind; None is PROTOCOL's number.
         users: only the first so many; None is all.
+        title_users: so many of those, drawn once, for the rows that read titles word by word; None is all.
         baselines: whether the rows that need no run of their own are asked too.
     """
 
@@ -68,6 +69,7 @@ class Asked:
     draws: int | None = None
     users: int | None = None
     baselines: bool = True
+    title_users: int | None = None
 
     def drawn(self, split: str) -> list[tuple[Kind, int]]:
         """Kind and draw of every candidate table, on a split."""
@@ -96,6 +98,13 @@ def evaluate_runs(
     results = [
         result
         for source in sources_of(runs, asked.baselines)
-        for result in evaluate(questions, source, folder, asked.users, step)
+        for result in evaluate(
+            questions,
+            source,
+            folder,
+            asked.users,
+            step,
+            asked.title_users if source.reads_titles else None,
+        )
     ]
     return Evaluated(questions, tuple(summarise(group, popularity) for group in group_draws(results)))

@@ -113,6 +113,19 @@ class Header:
 
 
 @dataclass(frozen=True)
+class Lists:
+    """What was counted over everybody's first ten where the lists themselves are not kept (an archive).
+
+    Attributes:
+        coverage: share of the catalogue that is in anybody's.
+        popularity_rank: mean popularity rank of what is in them; None when not known.
+    """
+
+    coverage: float
+    popularity_rank: float | None
+
+
+@dataclass(frozen=True)
 class Results:
     """One file, read.
 
@@ -120,12 +133,14 @@ class Results:
         path, sha256: of the file.
         header: what it says about itself.
         table: one row per user, columns of `SCHEMA`.
+        lists: None where the table holds the lists.
     """
 
     path: Path
     sha256: str
     header: Header
     table: pa.Table
+    lists: Lists | None = None
 
     @property
     def users(self) -> list[str]:

@@ -48,8 +48,8 @@ def run_identity(run: FinishedRun) -> Identity:
 
 
 def blends(own: Identity) -> bool:
-    """Whether a run has a blend beside it: controls and second stages have none."""
-    return own.label in (METHODS["lora"], METHODS["ilora"])
+    """Whether a run has a blend beside it: controls have none, nor has what ranks nothing."""
+    return own.label.removesuffix(" (branch)") in (METHODS["lora"], METHODS["ilora"])
 
 
 def blend_identity(own: Identity) -> Identity:

@@ -4,7 +4,7 @@ Shapes: n rows asked at once, N catalogue items, C candidates, D encoder width, 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,11 +12,12 @@ import numpy as np
 from core.data.dataset import Case
 from core.encoder import TorchRouter
 from core.evaluation.answering import generate_answers
-from core.evaluation.asking import ask, route_cases
-from core.evaluation.blending import blend, choose_blend_weight
+from core.evaluation.asking import ask, full_ranks, route_cases
+from core.evaluation.blending import BLEND_WEIGHTS, blend, choose_blend_weight
 from core.evaluation.buckets import CLUSTERS, Labels, UserClusters
-from core.evaluation.evaluating import Step
+from core.evaluation.evaluating import Step, asked_rows
 from core.evaluation.methods import Answers, Identity, Method, only, pick
+from core.evaluation.metrics import ndcg_at
 from core.evaluation.questions import Questions
 from core.evaluation.run_identity import blend_identity, blends, fits, run_identity
 from core.gate_reading import gate_reading
@@ -28,13 +29,19 @@ from core.training.run import open_backbone
 CLUSTER_SEED = 8
 POOL = 20
 """Items that a second stage orders anew, as `core.recommender` does."""
+CHOOSING = 100
+"""Validation users who choose how much of the encoder is blended into a second stage."""
 
 
 class RunSource:
-    """The rows of one finished run: itself, and in catalogue mode its blend with its own encoder."""
+    """The rows of one finished run: itself, and where it ranks, its blend with its own encoder."""
 
     def __init__(self, run: FinishedRun) -> None:
         self.run = run
+
+    @property
+    def reads_titles(self) -> bool:
+        return self.run.recipe.mode != "catalogue"
 
     @property
     def identities(self) -> Sequence[Identity]:
@@ -48,12 +55,13 @@ class RunSource:
         ranker, router = open_ranker(self.run, backbone, questions.dataset)
         asked = AskedRun(self.run, ranker, router, questions, step)
         own = run_identity(self.run)
-        if recipe.mode == "branch":
-            return [BranchMethod(own, asked)]
         if recipe.mode == "generate":
             return [GenerateMethod(own, asked)]
-        method = CatalogueMethod(own, asked)
-        return [method, BlendMethod(blend_identity(own), asked)] if blends(own) else [method]
+        method, blend_method = (
+            (BranchMethod, BranchBlend) if recipe.mode == "branch" else (CatalogueMethod, BlendMethod)
+        )
+        alone: Method = method(own, asked)
+        return [alone, blend_method(blend_identity(own), asked)] if blends(own) else [alone]
 
 
 class AskedRun:
@@ -74,6 +82,7 @@ class AskedRun:
             self.gate = reading.mixtures(router.gate, self.routing, users)
         self.clusters = user_clusters(self.routing.sequence)
         self._last: tuple[bytes, Floats] | None = None
+        self._second: tuple[bytes, SecondStage] | None = None
 
     def mixtures(self, rows: Indices) -> Floats | None:
         """Mixtures of the cases at `rows`, [n, K]: the mean over layers; None without experts."""
@@ -97,6 +106,18 @@ class AskedRun:
     def branch(self, rows: Indices, candidates: Indices) -> Floats:
         """Scores of candidates [n, C], read one by one: [n, C]."""
         return self._ask(rows, "branch", candidates)
+
+    def second_stage(self, rows: Indices) -> "SecondStage":
+        """All that a second stage is asked about the cases at `rows`, in one pass; the last ones are kept."""
+        key = rows.tobytes()
+        if self._second is None or self._second[0] != key:
+            tables, first = self.questions.candidates(rows), self.catalogue(rows)
+            pool = _best_unseen(first, [self.questions.cases[row] for row in rows])
+            parts = (*tables, pool)
+            scores = self.branch(rows, np.concatenate(parts, axis=1))
+            *among, of_pool = np.split(scores, np.cumsum([p.shape[1] for p in parts])[:-1], axis=1)
+            self._second = key, SecondStage(tuple(among), first, pool, of_pool)
+        return self._second[1]
 
     def named(self, rows: Indices, candidates: Indices) -> Indices:
         """The column of the candidate that is named in generate mode, -1 for none of them: [n] int64."""
@@ -167,6 +188,23 @@ class BlendMethod:
         return self.asked.answers(rows, scores, pick(scores, self.asked.questions.candidates(rows)))
 
 
+@dataclass(frozen=True)
+class SecondStage:
+    """What a second stage says to n cases.
+
+    Attributes:
+        tables: [n, C] scores of each table's candidates.
+        first: [n, N] the first stage's scores.
+        pool: [n, P] its best items that were not seen.
+        of_pool: [n, P] their scores by the second stage.
+    """
+
+    tables: tuple[Floats, ...]
+    first: Floats
+    pool: Indices
+    of_pool: Floats
+
+
 class BranchMethod:
     """A second stage: candidates are read one by one; so are the catalogue's best in the full ranking."""
 
@@ -176,11 +214,59 @@ class BranchMethod:
         self.identity, self.asked = identity, asked
 
     def answer(self, rows: Indices) -> Answers:
+        said = self.asked.second_stage(rows)
+        return self.asked.answers(rows, reordered(said.first, said.pool, said.of_pool), said.tables)
+
+
+class BranchBlend:
+    """A second stage with the encoder's scores blended in, by a weight that validation users chose.
+
+    Among candidates and among the catalogue's best alike: both opinions are taken on the same short list.
+    """
+
+    def __init__(self, identity: Identity, asked: AskedRun) -> None:
+        self.identity, self.asked = identity, asked
+
+    @cached_property
+    def _weight(self) -> float:
         asked = self.asked
-        tables = tuple(asked.branch(rows, table) for table in asked.questions.candidates(rows))
-        first = asked.catalogue(rows)
-        pool = _best_unseen(first, [asked.questions.cases[row] for row in rows])
-        return asked.answers(rows, reordered(first, pool, asked.branch(rows, pool)), tables)
+        questions = replace(asked.questions, part="validation", tables=())
+        validation = AskedRun(asked.run, asked.ranker, asked.router, questions, asked.step)
+        rows = self._rows()
+        said = validation.second_stage(rows)
+        encoder = validation.routing.scores[rows]
+        cases = [questions.cases[row] for row in rows]
+
+        def gained(weight: float) -> float:
+            order = reordered(said.first, said.pool, _with_encoder(said.of_pool, encoder, said.pool, weight))
+            return ndcg_at(full_ranks(order, cases), 10)
+
+        return max(BLEND_WEIGHTS, key=lambda weight: (gained(weight), -weight))
+
+    def _rows(self) -> Indices:
+        return asked_rows(len(self.asked.questions.split.validation), sample=CHOOSING)
+
+    @property
+    def note(self) -> str:
+        return (
+            f"weight of SASRec {self._weight:g}, chosen on {len(self._rows())} validation users; "
+            f"{BranchMethod.note}"
+        )
+
+    def answer(self, rows: Indices) -> Answers:
+        asked, said = self.asked, self.asked.second_stage(rows)
+        encoder = asked.routing.scores[rows]
+        tables = tuple(
+            _with_encoder(scores, encoder, table, self._weight)
+            for scores, table in zip(said.tables, asked.questions.candidates(rows), strict=True)
+        )
+        of_pool = _with_encoder(said.of_pool, encoder, said.pool, self._weight)
+        return asked.answers(rows, reordered(said.first, said.pool, of_pool), tables)
+
+
+def _with_encoder(scores: Floats, encoder: Floats, items: Indices, weight: float) -> Floats:
+    """scores [n, C] of items [n, C], blended with the encoder's [n, N] of the same items."""
+    return blend(scores, np.take_along_axis(encoder, items, axis=1), weight)
 
 
 class GenerateMethod:

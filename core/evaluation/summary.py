@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from core.errors import RunError
 from core.evaluation.intervals import paired_bootstrap, rate
 from core.evaluation.metrics import hit_rate_at, mrr, ndcg_at
-from core.evaluation.records import Header, Results
+from core.evaluation.records import Header, Lists, Results
 
 Numbers = NDArray[np.float64]
 INTERVAL_SEED = 95
@@ -47,7 +47,7 @@ class Full:
         hr5, hr10, ndcg10, mrr: means over users.
         hr10_low, hr10_high: 95 % Wilson interval.
         ndcg10_low, ndcg10_high: 95 % bootstrap interval over users.
-        coverage: share of the catalogue that is in anybody's first ten.
+        coverage: share of the catalogue that is in anybody's first ten; None when not known.
         popularity_rank: mean popularity rank of what is in them, 1 is the most popular; None when not known.
     """
 
@@ -59,7 +59,7 @@ class Full:
     ndcg10_low: float
     ndcg10_high: float
     mrr: float
-    coverage: float
+    coverage: float | None
     popularity_rank: float | None
 
 
@@ -134,7 +134,7 @@ def _full(results: Results, popularity: Mapping[str, int] | None) -> Full | None
     gains = ndcg_gains(ranks)
     ndcg = paired_bootstrap(np.zeros_like(gains), gains, INTERVAL_SEED, samples=2000)
     hr10 = rate(ranks <= 10)
-    shown = [item for items in results.words("top10") for item in items]
+    lists = results.lists or _count(results, popularity)
     return Full(
         hr5=hit_rate_at(ranks, 5),
         hr10=hr10.mean,
@@ -144,8 +144,14 @@ def _full(results: Results, popularity: Mapping[str, int] | None) -> Full | None
         ndcg10_low=ndcg.low,
         ndcg10_high=ndcg.high,
         mrr=mrr(ranks),
-        coverage=len(set(shown)) / results.header.catalogue,
-        popularity_rank=float(np.mean([popularity[item] for item in shown]))
-        if popularity and shown
-        else None,
+        coverage=None if lists is None else lists.coverage,
+        popularity_rank=None if lists is None else lists.popularity_rank,
     )
+
+
+def _count(results: Results, popularity: Mapping[str, int] | None) -> Lists | None:
+    shown = [item for items in results.words("top10") for item in items]
+    if not shown:
+        return None
+    mean = float(np.mean([popularity[item] for item in shown])) if popularity else None
+    return Lists(len(set(shown)) / results.header.catalogue, mean)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from core.errors import RunError
+from core.evaluation.archive import read_archive
 from core.evaluation.records import Results, read_results
 from core.evaluation.summary import Row, group_draws, summarise
 
@@ -33,6 +34,11 @@ class TableRow:
     ndcg10_full: float | None
     train_samples: int | None
     train_minutes: float | None
+    hr5_full: float | None = None
+    mrr_full: float | None = None
+    coverage_full: float | None = None
+    popularity_rank_full: float | None = None
+    note: str = ""
 
 
 def table_row(row: Row) -> TableRow:
@@ -54,6 +60,11 @@ def table_row(row: Row) -> TableRow:
         ndcg10_full=None if full is None else full.ndcg10,
         train_samples=header.train_samples,
         train_minutes=header.train_minutes,
+        hr5_full=None if full is None else full.hr5,
+        mrr_full=None if full is None else full.mrr,
+        coverage_full=None if full is None else full.coverage,
+        popularity_rank_full=None if full is None else full.popularity_rank,
+        note=header.note,
     )
 
 
@@ -68,6 +79,16 @@ def read_folder(folder: Path, part: str = "test") -> list[Row]:
     if not rows:
         raise RunError(f"{folder} holds no results on {part} users: evaluate a run first.")
     return rows
+
+
+def read_archives(folder: Path, part: str = "test") -> list[Row]:
+    """Rows of every archive in a folder, of one part, in the order of their names; [] where there is none.
+
+    Raises:
+        RunError: one cannot be read.
+    """
+    results = [r for path in sorted(folder.glob("*.parquet")) for r in read_archive(path)]
+    return [summarise(group) for group in group_draws(r for r in results if r.header.part == part)]
 
 
 def write_table(rows: Sequence[TableRow], path: Path) -> None:

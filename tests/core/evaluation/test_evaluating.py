@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core.errors import RunError
-from core.evaluation.evaluating import CHUNK, evaluate
+from core.evaluation.evaluating import CHUNK, asked_rows, evaluate
 from core.evaluation.methods import Answers, Identity, pick
 from core.evaluation.questions import Questions
 from core.evaluation.records import SCHEMA, read_results
@@ -208,3 +208,22 @@ def test_names_that_no_file_system_likes_become_file_names(asked: Questions, tmp
     method.identity = Identity("LoRA + SASRec", "my run: 3/4", 1)
     names = sorted(result.path.name for result in evaluate(asked, method, tmp_path))
     assert names[0] == "lora-sasrec--my-run-3-4--popularity-0.parquet"
+
+
+def test_a_sample_of_users_is_the_same_for_every_method_and_of_those_asked(
+    asked: Questions, tmp_path: Path
+) -> None:
+    one, other = Scripted(asked, "LoRA"), Scripted(asked, "iLoRA")
+    few = evaluate(asked, one, tmp_path, users=100, sample=70)
+    assert evaluate(asked, other, tmp_path, users=100, sample=70)[0].users == few[0].users
+    assert [len(rows) for rows in one.asked] == [CHUNK, 70 - CHUNK]
+    places = [int(user.removeprefix("u")) for user in few[0].users]
+    assert places == sorted(places) and len(places) == 70 and max(places) < 100
+    assert places != list(range(70))  # drawn, not the first
+    rows = np.array(places)
+    assert few[0].numbers("score").tolist() == [one.scores[row, asked.cases[row].target] for row in rows]
+
+
+def test_a_sample_larger_than_the_users_is_all_of_them() -> None:
+    assert asked_rows(5, sample=5).tolist() == asked_rows(5).tolist() == [0, 1, 2, 3, 4]
+    assert asked_rows(5, users=3, sample=9).tolist() == [0, 1, 2]

@@ -1,5 +1,6 @@
 """Runs as rows: what is kept is what asking them gives, for every mode, gate and baseline."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from core.data.dataset import Dataset
 from core.errors import RunError
+from core.evaluation import run_methods
 from core.evaluation.asking import ask, full_ranks, route_cases, sampled_ranks
+from core.evaluation.blending import blend
 from core.evaluation.evaluating import evaluate
 from core.evaluation.fairness import unfair
 from core.evaluation.plan import Asked, read_runs, sources_of
@@ -93,7 +96,7 @@ def test_a_shuffled_gate_reads_the_same_other_user_however_few_are_asked(
 def test_a_second_stage_reads_candidates_and_orders_the_best_anew(
     runs: dict[str, FinishedRun], asked: Questions, tmp_path: Path
 ) -> None:
-    [result, _] = evaluate(asked, RunSource(runs["branch"]), tmp_path, users=3)
+    result = evaluate(asked, RunSource(runs["branch"]), tmp_path, users=3)[0]
     assert result.header.method == "iLoRA (branch)" and "read one by one" in result.header.note
     run = opened(runs["branch"], asked)
     rows = np.arange(3)
@@ -101,6 +104,28 @@ def test_a_second_stage_reads_candidates_and_orders_the_best_anew(
     wanted = sampled_ranks(scores, asked.cases[:3], asked.tables[0].table[rows])
     assert result.numbers("rank").tolist() == wanted.tolist()
     assert not np.isnan(result.numbers("full_rank")).any()
+
+
+def test_a_second_stage_is_blended_on_the_short_list_by_a_weight_of_validation_users(
+    runs: dict[str, FinishedRun], asked: Questions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_methods, "CHOOSING", 4)
+    *_, blended, _ = evaluate(asked, RunSource(runs["branch"]), tmp_path, users=3)
+    assert blended.header.method == "iLoRA (branch) + SASRec"
+    told = re.match(r"weight of SASRec ([\d.]+), chosen on 4 validation users", blended.header.note)
+    assert told is not None
+    run, rows, table = opened(runs["branch"], asked), np.arange(3), asked.tables[0].table[:3]
+    encoder = np.take_along_axis(run.routing.scores[rows], table, axis=1)
+    scores = blend(run.branch(rows, table), encoder, float(told.group(1)))
+    assert blended.numbers("rank").tolist() == sampled_ranks(scores, asked.cases[:3], table).tolist()
+    assert not np.isnan(blended.numbers("full_rank")).any()
+
+
+def test_titles_are_read_word_by_word_by_everything_but_catalogue_runs_and_cheap_baselines(
+    runs: dict[str, FinishedRun],
+) -> None:
+    slow = [source.reads_titles for source in sources_of([runs["lora"], runs["branch"], runs["generate"]])]
+    assert slow == [False, False, True, False, True, True]
 
 
 def test_a_generated_answer_is_valid_or_not_and_ranks_nothing(

@@ -108,7 +108,14 @@ def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
         ndcg10_full=pytest.approx(1 / 3),
         train_samples=320,
         train_minutes=1.5,
+        hr5_full=pytest.approx(1 / 3),
+        mrr_full=rows[1].mrr_full,
+        coverage_full=rows[1].coverage_full,
+        popularity_rank_full=None,
+        note="scripted",
     )
+    assert rows[1].mrr_full is not None and 1 / 3 < rows[1].mrr_full < 0.4  # misses are last, not nowhere
+    assert rows[1].coverage_full is not None and 0 < rows[1].coverage_full <= 1
     path = tmp_path / "table.json"
     write_table(rows, path)
     assert read_table(path) == rows

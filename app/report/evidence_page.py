@@ -1,0 +1,97 @@
+"""The page of docs/evidence: the verdicts first, then every row, then how it was made."""
+
+from collections.abc import Sequence
+
+from app.report.markdown import lines, markdown_table
+from app.report.words import interval, points
+from core.evaluation.comparison import PairedComparison
+from core.evaluation.summary import Row
+from core.evaluation.table import table_row
+from core.studies.judging import Judged, Judgement
+
+_OPPONENTS = {"lora": "LoRA", "static": "static gate", "random": "random gate", "shuffled": "shuffled gate"}
+
+
+def evidence_page(rows: Sequence[Row], judgements: Sequence[Judgement], command: str) -> str:
+    """Markdown of everything that was measured.
+
+    Args:
+        command: that makes it anew.
+    """
+    told = [_verdicts(judgement) for judgement in judgements if judgement.datasets]
+    return "\n\n".join(
+        [_HEAD.format(command=command), *told, _ROWS, markdown_table(list(map(table_row, rows)))]
+    )
+
+
+def _verdicts(judgement: Judgement) -> str:
+    head = (
+        "data set",
+        "n",
+        "seeds",
+        "LoRA",
+        "iLoRA",
+        *(f"iLoRA − {name}" for name in _OPPONENTS.values()),
+        "better?",
+    )
+    cells = [_cells(one) for one in judgement.datasets]
+    mean = judgement.mean_relative
+    relative = (
+        "" if mean is None else f" Mean relative gain over LoRA: {100 * mean:+.1f} %.".replace("-", "−")
+    )
+    reasons = "\n".join(f"- {one.dataset}: {_sentence(one)}" for one in judgement.datasets)
+    return (
+        f"## {judgement.split}, HR@1 among {judgement.kind} candidates\n\n"
+        f"{_better(judgement)}{relative}\n\n{lines(head, cells)}\n\n{reasons}"
+    )
+
+
+def _better(judgement: Judgement) -> str:
+    names = [one.dataset for one in judgement.datasets if one.ruling.better]
+    total = len(judgement.datasets)
+    if not names:
+        return f"**iLoRA does not count as better than LoRA on any of {total} data sets.**"
+    return f"**iLoRA counts as better than LoRA on {len(names)} of {total} data sets: {', '.join(names)}.**"
+
+
+def _cells(one: Judged) -> Sequence[str]:
+    main = one.against["lora"]
+    return (
+        one.dataset,
+        str(main.n),
+        ", ".join(map(str, one.seeds)),
+        interval(main.rate_a.mean, main.rate_a.low, main.rate_a.high),
+        interval(main.rate_b.mean, main.rate_b.low, main.rate_b.high),
+        *(_difference(one.against.get(name)) for name in _OPPONENTS),
+        "yes" if one.ruling.better else "no",
+    )
+
+
+def _difference(comparison: PairedComparison | None) -> str:
+    if comparison is None:
+        return "–"
+    d = comparison.difference
+    return f"{points(d.mean)} [{points(d.low)}, {points(d.high)}]"
+
+
+def _sentence(one: Judged) -> str:
+    return f"{one.against['lora'].verdict_sentence} {one.ruling.reason}"
+
+
+_HEAD = """# What was measured
+
+Written by `{command}`; goes on where it was, and a finished part is not done again. `table.json` holds the
+same rows for machines, `verdict.json` the verdicts. Both are computed from `ranks/`, which holds every user's
+ranks by case number, one Parquet file per data set and split; ids of users and items stay out, as the data
+sets' terms demand.
+
+How to read it: differences are in points of HR@1 with a 95 % interval over users; p is McNemar's (exact), and
+corrected by Holm over the data sets of a table. iLoRA counts as better only if it beats LoRA *and* the static
+*and* the shuffled gate: otherwise the gain may be noise or capacity. `loo` decides; `paper` is the published
+split, small, and comparable with the papers. Every LM row of a data set and split was trained on equally many
+rows; rows that read titles word by word (zero-shot, branch, generate) were asked about a seeded sample of the
+users where n says so. Intervals of rates are Wilson's, 95 %."""
+
+_ROWS = """## All rows
+
+Sampled and full ranking answer different questions and are never in one table."""

@@ -1,0 +1,105 @@
+"""An archive gives the same tables and comparisons as the files it was made from, and names nobody."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import RunError
+from core.evaluation.archive import archive, read_archive
+from core.evaluation.questions import Questions
+from core.evaluation.records import read_results
+from core.evaluation.run_comparison import compare_runs
+from core.evaluation.summary import Row, group_draws, summarise
+from core.evaluation.table import read_archives, table_row
+from tests.core.evaluation.toy import ITEMS, USERS, other_data, results_of, toy_questions
+
+pytestmark = pytest.mark.usefixtures("own_candidates")
+POPULARITY = {f"i{item}": item + 1 for item in range(ITEMS)}
+Make = Callable[..., Row]
+
+
+@pytest.fixture
+def asked() -> Questions:
+    return toy_questions(draws=2)
+
+
+@pytest.fixture
+def row_of(asked: Questions, tmp_path: Path) -> Make:
+    def make(label: str, every: int, seed: int = 1, users: int | None = None) -> Row:
+        results = results_of(asked, tmp_path / "own", label, lambda i: i % every == 0, seed, users=users)
+        return summarise(results, POPULARITY)
+
+    return make
+
+
+def test_tables_and_comparisons_are_those_of_the_files(
+    asked: Questions, row_of: Make, tmp_path: Path
+) -> None:
+    rows = [row_of("LoRA", 3), row_of("iLoRA", 2), row_of("Static gate", 4)]
+    archive(tmp_path / "ranks" / "toy-loo.parquet", asked.users, rows)
+    kept = sorted(read_archives(tmp_path / "ranks"), key=lambda row: row.header.method)
+    wanted = sorted(rows, key=lambda row: row.header.method)
+    assert [asdict(table_row(row)) for row in kept] == [asdict(table_row(row)) for row in wanted]
+    assert compare_runs(kept, "uniform").main == compare_runs(wanted, "uniform").main
+
+
+def test_no_user_no_item_and_no_list_is_in_it(asked: Questions, row_of: Make, tmp_path: Path) -> None:
+    path = tmp_path / "toy-loo.parquet"
+    archive(path, asked.users, [row_of("iLoRA", 2)])
+    content = path.read_bytes()
+    assert read_results(next((tmp_path / "own").rglob("*.parquet"))).words("user")[7] == "u7"
+    for result in read_archive(path):
+        assert result.users == [f"case {number}" for number in range(USERS)]
+        assert set(result.words("target")) == {""} and not any(result.words("top10"))
+    assert not any(f"{kind}{number}".encode() in content for kind in "ui" for number in (17, 42))
+
+
+def test_new_rows_join_those_of_other_days_and_replace_their_own(
+    asked: Questions, row_of: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / "toy-loo.parquet"
+    archive(path, asked.users, [row_of("LoRA", 3), row_of("iLoRA", 5)])
+    before = path.read_bytes()
+    archive(path, asked.users, [row_of("iLoRA", 5)])
+    assert path.read_bytes() == before  # the same rows give the same bytes
+    archive(path, asked.users, [row_of("Random gate", 4)])
+    rows = [summarise(group) for group in group_draws(read_archive(path))]
+    assert {row.header.method: row.sampled.hr1 for row in rows} == {
+        "LoRA": pytest.approx(1 / 3),
+        "iLoRA": pytest.approx(1 / 5),
+        "Random gate": pytest.approx(38 / 150),
+    }
+    trained_again = replace(row_of("iLoRA", 5), files=row_of("iLoRA", 2, seed=2).files)
+    headers = [replace(f, header=replace(f.header, run="iLoRA 1")) for f in trained_again.files]
+    archive(path, asked.users, [replace(trained_again, files=tuple(headers))])
+    again = {r.header.method: r for r in read_archive(path)}
+    assert np.mean(again["iLoRA"].numbers("rank") == 1) == 0.5
+
+
+def test_a_sample_of_users_keeps_its_case_numbers(asked: Questions, row_of: Make, tmp_path: Path) -> None:
+    path = tmp_path / "toy-loo.parquet"
+    archive(path, asked.users, [row_of("iLoRA", 2, users=20)])
+    assert read_archive(path)[0].users == [f"case {number}" for number in range(20)]
+
+
+def test_results_of_other_data_are_not_mixed_in(asked: Questions, row_of: Make, tmp_path: Path) -> None:
+    path = tmp_path / "toy-loo.parquet"
+    archive(path, asked.users, [row_of("iLoRA", 2)])
+    other = toy_questions(draws=2, dataset=other_data())
+    row = summarise(results_of(other, tmp_path / "other", "LoRA", lambda i: True))
+    with pytest.raises(RunError, match="other data or candidates"):
+        archive(path, other.users, [row])
+
+
+def test_a_file_that_is_no_archive_is_refused_in_a_sentence(
+    asked: Questions, row_of: Make, tmp_path: Path
+) -> None:
+    row_of("iLoRA", 2)
+    with pytest.raises(RunError, match="is no archive of results"):
+        read_archive(next((tmp_path / "own").rglob("*.parquet")))
+    (tmp_path / "x.parquet").write_text("no")
+    with pytest.raises(RunError, match="is no archive of results"):
+        read_archive(tmp_path / "x.parquet")
