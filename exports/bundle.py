@@ -29,7 +29,7 @@ from exports.bundle_check import verify_bundle
 from exports.bundle_info import DEFAULT_BUNDLE, INFO, PROJECTOR, ROUTER, BackboneInfo, BundleInfo
 from exports.bundle_writer import AdapterParts, save_bundle, update_bundle
 from exports.onnx_router import OnnxRouter
-from quant.backbone import Backbone, Quantization, load_backbone
+from quant.backbone import Backbone, Quantization, Weights, load_backbone
 
 __all__ = [
     "DEFAULT_BUNDLE",
@@ -51,6 +51,7 @@ def load_bundle(
     say: Say | None = None,
     progress: Progress | None = None,
     dataset: Dataset | None = None,
+    weights: Weights = "nf4",
 ) -> Recommender:
     """A folder -> a Recommender that answers.
 
@@ -61,6 +62,7 @@ def load_bundle(
         say: told one sentence before each slow step.
         progress: told about downloads.
         dataset: the bundle's data set, where it is loaded already.
+        weights: "cached" takes more memory and answers sooner (`quant.backbone.load_backbone`).
 
     Raises:
         BundleError: missing, damaged, too new, or made for another data set or backbone.
@@ -74,7 +76,7 @@ def load_bundle(
         say(f"Reading {info.dataset.name}.")
         dataset = load_dataset(info.dataset.name, progress)
     _same_dataset(path, info, dataset)
-    backbone = _load_backbone(path, info.backbone, quantization, device, say, progress)
+    backbone = _load_backbone(path, info.backbone, quantization, device, say, progress, weights)
     say("Attaching the experts.")
     tensors = load_file(path / PROJECTOR, device="cpu")
     router = OnnxRouter(path / ROUTER)
@@ -123,6 +125,7 @@ def _load_backbone(
     device: str | None,
     say: Say,
     progress: Progress | None,
+    weights: Weights,
 ) -> Backbone:
     known = ASSETS.get(wanted.asset)
     if known is None:
@@ -130,7 +133,12 @@ def _load_backbone(
     else:
         source, revision = str(fetch(wanted.asset, progress) / known.members[0].file_name), None
     backbone = load_backbone(
-        source, quantization or wanted.quantization, device, revision=revision, progress=say
+        source,
+        quantization or wanted.quantization,
+        device,
+        revision=revision,
+        progress=say,
+        weights=weights,
     )
     if backbone.sha256 != wanted.sha256:
         raise BundleError(

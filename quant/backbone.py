@@ -10,17 +10,18 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from quant.cached import hold_dequantized
 from quant.devices import computes_bf16
 from quant.errors import BackboneError
 from quant.folder import file_sha256, read_folder, weights_sha256
 from quant.gguf import check_is_gguf, read_gguf
 from quant.hub import fetch_folder
 from quant.nf4 import keep_canonical
-from quant.precision import Compute, Precision, Quantization
+from quant.precision import Compute, Precision, Quantization, Weights
 from quant.progress import Progress, silent
 from quant.store import default_cache, made_once
 
-__all__ = ["Backbone", "Compute", "Quantization", "compute_on", "default_device", "load_backbone"]
+__all__ = ["Backbone", "Compute", "Quantization", "Weights", "compute_on", "default_device", "load_backbone"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Backbone:
         embedding_norm: mean L2 norm of the input embedding rows; soft tokens are scaled to it.
         device: where it lies.
         trainable: gradients pass through it and its weights can be dequantized, after eval forwards too.
+        weights: whether 4-bit weights are dequantized in every product or were once (see `load_backbone`).
     """
 
     model: PreTrainedModel
@@ -50,6 +52,7 @@ class Backbone:
     embedding_norm: float
     device: torch.device
     trainable: bool
+    weights: Weights = "nf4"
 
 
 def load_backbone(
@@ -62,6 +65,7 @@ def load_backbone(
     progress: Progress | None = None,
     storage: torch.dtype = torch.uint8,
     compute: Compute = "auto",
+    weights: Weights = "nf4",
 ) -> Backbone:
     """Load a backbone, ready for inference or as the frozen base of an adapter.
 
@@ -78,6 +82,8 @@ def load_backbone(
         storage: dtype that NF4 words are stored as (`quant.precision`).
         compute: what NF4 computes with: "auto" is bf16 where the hardware has it and fp32 elsewhere, with the
             same weights (`quant.precision`). The other two quantizations compute in what they are held in.
+        weights: "cached" holds the values that NF4 weights stand for, dequantized once: the same answers,
+            faster for short inputs, for 2 (bf16) or 4 (fp32) bytes per weight instead of half a byte.
 
     Raises:
         BackboneError: unknown source, unreadable weights, unknown quantization or device.
@@ -98,6 +104,9 @@ def load_backbone(
     model.eval()
     if trainable:
         keep_canonical(model)
+    if weights == "cached":
+        tell("Holding the 4-bit weights dequantized.")
+        hold_dequantized(model, precision.compute_dtype)
     return Backbone(
         model=model,
         tokenizer=tokenizer,
@@ -108,7 +117,8 @@ def load_backbone(
         hidden_size=model.config.get_text_config().hidden_size,
         embedding_norm=_embedding_norm(model),
         device=target,
-        trainable=trainable or quantization != "nf4",
+        trainable=trainable or quantization != "nf4" or weights == "cached",
+        weights=weights,
     )
 
 

@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import torch
@@ -94,8 +95,9 @@ def keep_canonical(model: nn.Module) -> int:
 def compute_in(model: nn.Module, dtype: torch.dtype) -> None:
     """Let a loaded NF4 model compute in `dtype`: float weights are converted, 4-bit words stay as they are.
 
-    Every 4-bit weight still stands for the value it was quantized to, so models that compute in different
-    dtypes hold the same numbers. Packing is forbidden: the packed kernel computes in bf16.
+    Every 4-bit weight stays the same word with the same scale, so models that compute in different dtypes
+    hold the same numbers; fp32 products do not round them to bf16. Packing is forbidden: the packed kernel
+    computes in bf16.
     """
     for module in model.modules():
         if isinstance(module, Linear4bit):
@@ -113,8 +115,12 @@ def is_packed(linear: nn.Module) -> bool:
     return bool(getattr(state, "packing_format_for_cpu", False))
 
 
-def dequantized_weight(linear: nn.Module) -> Tensor:
-    """The weight [out, in] a 4-bit linear stands for, in the dtype it was quantized from.
+def dequantized_weight(linear: nn.Module, dtype: torch.dtype | None = None) -> Tensor:
+    """The weight [out, in] a 4-bit linear stands for.
+
+    Args:
+        dtype: what word times scale is rounded to, as products in that dtype do; None is the dtype that the
+            weight was quantized from.
 
     Raises:
         BackboneError: the layer is not 4-bit, or was packed by an eval forward.
@@ -122,7 +128,9 @@ def dequantized_weight(linear: nn.Module) -> Tensor:
     if not isinstance(linear, Linear4bit):
         raise BackboneError(f"A {type(linear).__name__} holds no 4-bit weight: read its `weight` instead.")
     _refuse_packed(linear, "this layer")
-    weight: Tensor = bnb.functional.dequantize_4bit(linear.weight.data, linear.weight.quant_state)
+    state = copy(linear.weight.quant_state)
+    state.dtype = dtype or state.dtype
+    weight: Tensor = bnb.functional.dequantize_4bit(linear.weight.data, state)
     return weight
 
 

@@ -10,6 +10,8 @@ from quant.errors import BackboneError
 Quantization = Literal["nf4", "bf16", "fp32"]
 Compute = Literal["auto", "bf16", "fp32"]
 """Dtype of hidden states and products of an NF4 backbone; "auto" is the faster one on the device."""
+Weights = Literal["nf4", "cached"]
+"""Whether 4-bit weights are dequantized in every product ("nf4") or once, when loading ("cached")."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Precision:
         name: "nf4" (linears only; embeddings, norms and lm_head stay bf16), "bf16" or "fp32".
         storage: dtype the 4-bit words are stored as. FSDP shards only weights of one float dtype and needs
             the compute dtype here; it changes no value.
-        compute: what an "nf4" backbone computes with. The weights are the same numbers either way: their
-            bf16 values are widened, never quantized again.
+        compute: what an "nf4" backbone computes with. The 4-bit words and their scales are the same either
+            way; everything else is widened, never quantized again.
     """
 
     name: Quantization
