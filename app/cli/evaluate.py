@@ -34,6 +34,14 @@ def evaluate(
         bool, typer.Option(help="Popularity, ItemKNN, EASE, SASRec and the untrained model too.")
     ] = True,
     users: Annotated[int | None, typer.Option(min=1, help="Only the first so many users.")] = None,
+    title_users: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Users asked by rows that read titles (zero-shot, branch, generate): a seeded sample.",
+            show_default="all",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of all results, one Parquet file per row.")] = Path(
         "evaluations"
     ),
@@ -56,7 +64,11 @@ def evaluate(
         raise RunError(
             "Name finished run folders to evaluate, or --table FILE for a table of what OUT holds."
         )
-    rows = _evaluated(runs, split, asked(part, candidates, draws, users, baselines), out) if runs else []
+    rows = (
+        _evaluated(runs, split, asked(part, candidates, draws, users, baselines, title_users), out)
+        if runs
+        else []
+    )
     if table is not None:
         _write(table, out, part)
     if as_json:
@@ -73,12 +85,13 @@ def asked(
     draws: int | None,
     users: int | None,
     baselines: bool,
+    title_users: int | None = None,
 ) -> "Asked":
     """The options of `evaluate` and `compare` as the evaluation takes them."""
     from core.data.candidates import KINDS
     from core.evaluation.plan import Asked
 
-    return Asked(part, KINDS if candidates == "both" else (candidates,), draws, users, baselines)
+    return Asked(part, KINDS if candidates == "both" else (candidates,), draws, users, baselines, title_users)
 
 
 def as_record(rows: "list[Row]") -> dict[str, Any]:

@@ -24,9 +24,10 @@ def evidence(
         typer.Option(help="catalogue, branch or generate; can be repeated.", show_default="all three"),
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Training seed; can be repeated.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of every run in catalogue mode.")] = 150,
-    branch_steps: Annotated[int, typer.Option(min=1, help="The same in branch mode (its head alone).")] = 50,
-    generate_steps: Annotated[int, typer.Option(min=1, help="The same in generate mode.")] = 60,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of every run in catalogue mode.")] = 100,
+    paper_steps: Annotated[int, typer.Option(min=1, help="The same on the published splits.")] = 60,
+    branch_steps: Annotated[int, typer.Option(min=1, help="Steps of a second stage (its head alone).")] = 25,
+    generate_steps: Annotated[int, typer.Option(min=1, help="Steps in generate mode.")] = 12,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of this process.")] = 2,
     runs: Annotated[Path, typer.Option(help="Folder of the run folders.")] = Path("runs/evidence"),
     out: Annotated[Path, typer.Option(help="Folder of per-user results.")] = Path("evaluations"),
@@ -47,7 +48,7 @@ def evidence(
     """
     from core.studies.grid import Budget, planned_runs
 
-    budget = Budget(steps, branch_steps, generate_steps)
+    budget = Budget(steps, branch_steps, generate_steps, paper_steps)
     seeds, modes = seed or [1], mode or ["catalogue", "branch", "generate"]
     for dataset, split in _places(place):
         planned = list(planned_runs(dataset, split, seeds, budget, modes))
