@@ -13,6 +13,7 @@ __all__ = [
     "RecipeError",
     "RunBusy",
     "RunError",
+    "RunStopped",
     "UnknownItem",
 ]
 
@@ -39,6 +40,10 @@ class RunError(IloraError):
 
 class RunBusy(RunError):
     """Another process is at work in the folder: wait for it or choose another."""
+
+
+class RunStopped(IloraError):
+    """A run was asked to stop and did, with a checkpoint to go on from."""
 
 
 class UnknownItem(IloraError):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import typer
 
 from app.cli.quiet import DEBUG_VARIABLE, debugging
-from quant.errors import IloraError
+from core.errors import IloraError, RunStopped
 
 DONE, BUG, MENDABLE, INTERRUPTED = 0, 1, 2, 130
 
@@ -23,6 +23,9 @@ def exit_code_of(command: Callable[[], object]) -> int:
         result = command()
         sys.stdout.flush()  # here, where a reader that has gone is still ours to handle
         return result if isinstance(result, int) else DONE
+    except RunStopped as stopped:
+        print(stopped, file=sys.stderr)
+        return INTERRUPTED
     except IloraError as error:
         _complain(str(error))
         return MENDABLE

@@ -18,6 +18,7 @@ from app.cli.evaluate import evaluate
 from app.cli.evidence import evidence
 from app.cli.quiet import quiet_libraries
 from app.cli.recommend import recommend
+from app.cli.runs import runs
 from app.cli.serve import serve
 from app.cli.train import train
 
@@ -27,7 +28,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-for _command in (recommend, serve, train, evaluate, compare, bundle, unbundle, evidence, doctor):
+for _command in (recommend, serve, train, runs, evaluate, compare, bundle, unbundle, evidence, doctor):
     cli.command()(_command)
 cli.add_typer(data_app, name="data")
 

@@ -41,7 +41,7 @@ class TrainingProgress(TrainerCallback):
 
     def watch(self) -> Watch:
         """This progress as the run wants it."""
-        return Watch(step=self.step, encoder=self.encoder_epoch, callbacks=(self,))
+        return Watch(step=self.step, encoder=self.encoder_epoch, callbacks=(self,), say=self.console.print)
 
     def step(self, what: str, done: int, total: int) -> None:
         """A slow step: (what, done, in all; 0 = unknown)."""

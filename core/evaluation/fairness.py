@@ -1,6 +1,6 @@
 """Were two runs trained alike? What differs between recipes is said beside every comparison of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from core.evaluation.run_identity import encoder_identity, label_of
@@ -33,23 +33,12 @@ def unfair(runs: Sequence[FinishedRun]) -> list[str]:
 
 
 def _differences(a: FinishedRun, b: FinishedRun) -> list[tuple[str, Any, Any]]:
-    mine, yours = _flat(a.recipe.model_dump()), _flat(b.recipe.model_dump())
+    mine, yours = a.recipe.flat(), b.recipe.flat()
     return [
         (field, mine[field], yours[field])
         for field in mine
         if mine[field] != yours[field] and not field.startswith(MEANT)
     ]
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """{"run": {"seed": 1}} -> {"run.seed": 1}."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{inner}": deep for inner, deep in _flat(value).items()}
-        else:
-            flat[name] = value
-    return flat
 
 
 def _name(run: FinishedRun) -> str:

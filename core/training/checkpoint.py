@@ -1,10 +1,14 @@
 """Checkpoints of safetensors and JSON only: written aside, flushed, read back, put in place by one rename."""
 
+import errno
+import hashlib
 import json
 import os
 import random
 import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +20,15 @@ from torch import Tensor, nn
 
 from core.errors import RunError
 
-WEIGHTS, OPTIMIZER, RANDOM, STATE, WHOLE = (
+WEIGHTS, OPTIMIZER, RANDOM, STATE, FILES, WHOLE = (
     "trainable.safetensors",
     "optimizer.safetensors",
     "random.safetensors",
     "state.json",
+    "files.json",
     "trainer_state.json",
 )
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _STEP = re.compile(r"checkpoint-(\d+)")
 
 
@@ -56,8 +62,27 @@ def save_checkpoint(
     scheduler: dict[str, Any] | None,
     trainer_state: str,
 ) -> None:
-    """Write `folder` beside its siblings; a kill at any moment leaves the old state or the new one, whole."""
+    """Write `folder` beside its siblings; a kill at any moment leaves the old state or the new one, whole.
+
+    Raises:
+        RunError: there is no room, or the disk gives back other bytes than were written.
+    """
     temporary = folder.with_name(f".{folder.name}.partial")
+    with _room_for(folder, temporary):
+        _write(temporary, model, optimizer, scheduler, trainer_state)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+        _flush(folder.parent)
+
+
+def _write(
+    temporary: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    scheduler: dict[str, Any] | None,
+    trainer_state: str,
+) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     tensors = {WEIGHTS: trainable_state(model), RANDOM: {"torch": torch.get_rng_state()}}
@@ -72,14 +97,58 @@ def save_checkpoint(
         if any(not torch.equal(back[key], value) for key, value in content.items()):
             raise RunError(f"{temporary / name} did not read back as written: check the disk.")
     (temporary / STATE).write_text(json.dumps(state))
-    # The trainer's own state comes last: a folder that has it is whole.
-    (temporary / WHOLE).write_text(trainer_state)
+    digests = {path.name: _sha256(path.read_bytes()) for path in sorted(temporary.iterdir())}
+    digests[WHOLE] = _sha256(trainer_state.encode())
+    (temporary / FILES).write_text(json.dumps(digests, indent=2))
+    # The trainer's own state comes last: a folder that has it was written to its end.
+    (temporary / WHOLE).write_text(trainer_state, encoding="utf-8")
     for path in (*temporary.iterdir(), temporary):
         _flush(path)
-    if folder.exists():
-        shutil.rmtree(folder)
-    temporary.replace(folder)
-    _flush(folder.parent)
+
+
+@contextmanager
+def _room_for(folder: Path, temporary: Path) -> Iterator[None]:
+    """A full disk becomes one sentence, and what was half written is removed."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if not _is_full(error):
+            raise
+        shutil.rmtree(temporary, ignore_errors=True)
+        kept = checkpoints(folder.parent)
+        last = f"{kept[-1].name} is whole" if kept else "there is no earlier checkpoint"
+        raise RunError(
+            f"There is no room to write {folder} ({last}): free some space, then go on with --resume."
+        ) from error
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    return any(f"(os error {number})" in str(error) for number in _NO_ROOM)  # safetensors' words for the same
+
+
+def damage(folder: Path) -> str | None:
+    """The first file of a checkpoint that is missing or not as it was written; None if it is whole."""
+    try:
+        digests: dict[str, str] = json.loads((folder / FILES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return FILES
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file() or _sha256(path.read_bytes()) != digest:
+            return name
+    return None
+
+
+def newest_whole(run: Path, say: Callable[[str], None]) -> Path | None:
+    """The newest checkpoint that is as it was written; those passed over are said. None if there is none."""
+    for path in reversed(checkpoints(run)):
+        broken = damage(path)
+        if broken is None:
+            return path
+        say(f"{path.name} is damaged ({broken} is not as it was written): going on from an earlier one.")
+    return None
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> dict[str, Any] | None:
@@ -109,7 +178,7 @@ def load_random_state(folder: Path) -> None:
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """Whole checkpoints of a run, newest last. Unfinished ones (killed while writing) are not listed."""
+    """Checkpoints of a run, newest last. Unfinished ones (killed while writing) are not listed."""
     found = [(int(m.group(1)), p) for p in run.glob("checkpoint-*") if (m := _STEP.fullmatch(p.name))]
     return [path for _, path in sorted(found) if (path / WHOLE).is_file()]
 
@@ -146,6 +215,10 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, FileNotFoundError) as error:
         raise RunError(f"{path} is missing or damaged: resume from an earlier checkpoint.") from error
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _flush(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Recipes: every field of a training run, documented, with its default; YAML in, resolved YAML out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -201,9 +201,21 @@ class Recipe(_Fields):
         """What this run is called in tables and folder names: lora, ilora, static, random or shuffled."""
         return self.control or self.method
 
+    def flat(self) -> dict[str, Any]:
+        """Every field by the name that `--set` gives it: {"run.seed": 1, ...}."""
+        return dict(_flattened(self.model_dump(mode="json")))
+
     def save(self, path: Path) -> None:
         """Write every field, defaults included: the run can be repeated from this file alone."""
         path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
+
+def _flattened(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def recipe_names() -> list[str]:

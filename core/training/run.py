@@ -1,6 +1,7 @@
 """One training run from a recipe: prepare, train, keep the best, leave a folder that is whole by itself."""
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from core.data.candidates import draw_candidates
 from core.data.dataset import Dataset
 from core.data.registry import load_dataset
 from core.encoder import TorchRouter
-from core.errors import RunBusy, RunError
+from core.errors import RunBusy, RunError, RunStopped
 from core.evaluation.answering import answer_ranks, generate_answers
 from core.evaluation.asking import ask, route_cases, sampled_ranks
 from core.evaluation.metrics import hit_rate_at_1, ndcg_at
@@ -32,6 +33,7 @@ from core.training.alarms import gate_alarms, overfitting_alarm
 from core.training.checkpoint import load_trainable
 from core.training.encoder_training import EncoderEpoch
 from core.training.finished import ADAPTER, RECIPE, SPACE, SUMMARY, load_weights, read_finished
+from core.training.interrupt import StopWhenAsked
 from core.training.objective import Objective
 from core.training.prepare import RECORD, WEIGHTS, Prepared, load_prepared, prepare
 from core.training.recipe import Recipe, load_recipe
@@ -44,6 +46,8 @@ VALIDATED = ("step", "eval_hr1", "eval_ndcg10", "eval_valid_ratio")
 
 Step = Callable[[str, int, int], None]
 """Told (what is being done, done so far, in all; all = 0 when unknown)."""
+Say = Callable[[str], None]
+"""Told one sentence when something is not as planned."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Watch:
     step: Step = lambda what, done, total: None
     encoder: Callable[[EncoderEpoch], None] = lambda epoch: None
     callbacks: tuple[TrainerCallback, ...] = ()
+    say: Say = logging.getLogger("ilora").warning
 
 
 def backbone_source(name: str, step: Step) -> str | Path:
@@ -78,7 +83,8 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, watch: Watch | Non
     """Run a recipe in `folder`; returns the summary that is also written there.
 
     Raises:
-        RunError: the folder holds another run, or there is nothing to resume.
+        RunError: the folder holds another run, there is nothing to resume, or the run cannot go on.
+        RunStopped: it was asked to stop (Ctrl-C) and did after its step, with a checkpoint.
     """
     watch = watch or Watch()
     recipe = _open_folder(recipe, folder, resume)
@@ -126,11 +132,18 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str
         rows=reading.rows(_rows(dataset, recipe, prepared)),
         collator=Collator(wording, len(dataset.catalog)),
         validate=Validation(dataset, recipe, prepared, model, wording, reading),
-        callbacks=list(watch.callbacks),
+        callbacks=[*watch.callbacks, interrupt := StopWhenAsked()],
+        say=watch.say,
     )
     checkpoint = trainer.newest_checkpoint() if resume else None
-    done_before, began = steps_done(folder), time.perf_counter()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    done_before, began = steps_done(checkpoint), time.perf_counter()
+    with interrupt:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if interrupt.asked and trainer.state.global_step < recipe.run.max_steps:
+        raise RunStopped(
+            f"Stopped as asked after step {trainer.state.global_step} of {recipe.run.max_steps}; {folder} "
+            "goes on with --resume."
+        )
     return _finish(trainer, recipe, folder, model, objective, time.perf_counter() - began, done_before)
 
 
@@ -249,6 +262,7 @@ def _finish(
         "mode": recipe.mode,
         "split": recipe.split,
         "steps": trainer.state.global_step,
+        "micro_batch": trainer.micro_batch,
         "best_step": trainer.state.best_global_step,
         "best_validation_hr1": trainer.state.best_metric,
         "validation_users": len(trainer.validate.cases) if isinstance(trainer.validate, Validation) else None,

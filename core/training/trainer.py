@@ -1,5 +1,6 @@
 """HF's Trainer with our loss, our validation and our checkpoints; everything else of it unchanged."""
 
+import copy
 import json
 import time
 from collections.abc import Callable
@@ -19,17 +20,27 @@ from transformers import (
     TrainingArguments,
 )
 
+from core.errors import RunError
 from core.training.checkpoint import (
     WHOLE,
-    checkpoints,
     load_optimizer,
     load_random_state,
     load_trainable,
+    newest_whole,
     prune,
     save_checkpoint,
 )
+from core.training.faults import (
+    RefuseBadGradients,
+    give_back_gradients,
+    is_out_of_memory,
+    keep_batch,
+    split_rows,
+    take_gradients,
+)
 from core.training.objective import Objective
 from core.training.recipe import Recipe
+from core.training.rows import IGNORED
 
 BEST = "best"
 """Folder of the best validation's weights, beside the checkpoints."""
@@ -61,7 +72,13 @@ class RankingTrainer(Trainer):
         recipe: the whole run.
         folder: the run folder.
         validate: gives the validation numbers, among them "hr1"; called every `run.evaluate_every` steps.
+        say: told one sentence when something is not as planned: memory that does not suffice, a damaged
+            checkpoint.
     """
+
+    # The loss is a sum over targets divided by those of the whole optimizer step: how the step is cut into
+    # micro-batches and processes changes nothing.
+    loss_is_scaled_for_ga = True
 
     def __init__(
         self,
@@ -71,9 +88,11 @@ class RankingTrainer(Trainer):
         rows: Any,
         collator: Callable[..., dict[str, Tensor]],
         validate: Callable[[], dict[str, float]],
+        say: Callable[[str], None],
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
-        self.recipe, self.folder, self.validate = recipe, folder, validate
+        self.recipe, self.folder, self.validate, self.say = recipe, folder, validate, say
+        self.micro_batch = recipe.optimizer.micro_batch
         self._tally = _Tally()
         self.optimizer: torch.optim.Optimizer
         self.control: TrainerControl
@@ -83,7 +102,11 @@ class RankingTrainer(Trainer):
             train_dataset=rows,
             eval_dataset=rows,  # never read (`evaluate` asks the ranker), but the Trainer wants one
             data_collator=collator,
-            callbacks=[EarlyStoppingCallback(recipe.run.patience), *(callbacks or [])],
+            callbacks=[
+                EarlyStoppingCallback(recipe.run.patience),
+                RefuseBadGradients(),
+                *(callbacks or []),
+            ],
         )
 
     # ------------------------------------------------------------------ one step
@@ -100,6 +123,58 @@ class RankingTrainer(Trainer):
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), foreach=True)
         return self.optimizer
 
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
+        """Targets of one optimizer step, over all micro-batches and processes."""
+        counts = [(batch["targets"] != IGNORED).sum() for batch in batch_samples]
+        total = torch.stack(counts).sum().to(device)
+        gathered: Tensor = self.accelerator.gather(total) if self.args.world_size > 1 else total
+        return gathered.sum()
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> Tensor:
+        """One micro-batch, in as many passes as memory demands.
+
+        Raises:
+            RunError: not even a single row fits.
+        """
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        earlier, tally = take_gradients(parameters), copy.deepcopy(self._tally)
+        while True:
+            try:
+                losses = [
+                    super(RankingTrainer, self).training_step(model, part, num_items_in_batch)
+                    for part in split_rows(inputs, self.micro_batch)
+                ]
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(error)
+                take_gradients(parameters)
+                self._tally = copy.deepcopy(tally)
+        give_back_gradients(parameters, earlier)
+        return torch.stack(losses).sum()
+
+    def _halve(self, error: BaseException) -> None:
+        if self.micro_batch == 1:
+            raise RunError(
+                "Memory does not suffice for a single row: shorten rows.history_length, or set "
+                "optimizer.gradient_checkpointing=true."
+            ) from error
+        if self.args.world_size > 1:
+            raise RunError(
+                f"Memory does not suffice for {self.micro_batch} rows on process {self.args.process_index}: "
+                f"set optimizer.micro_batch={self.micro_batch // 2}."
+            ) from error
+        self.micro_batch //= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.say(
+            f"Memory does not suffice: from step {self.state.global_step + 1} on {self.micro_batch} rows per "
+            "pass, with more passes per step; the same rows are learned from."
+        )
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -108,12 +183,26 @@ class RankingTrainer(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         out = model(**inputs)
+        if not bool(torch.isfinite(out["loss"].detach())):
+            self._stop_at_no_number(inputs)
+        # Gradients are averaged over processes, hence their number; all of it is 1 for a single pass.
+        share = out["targets"] * self.args.world_size / num_items_in_batch
+        out["loss"] = out["loss"] * share.to(out["loss"])
         self._tally.hits += int(out["hits"])
         self._tally.targets += int(out["targets"])
         self._tally.rows += len(inputs["words"])
         if out["gate"] is not None:
             self._tally.gates.append(out["gate"].float().cpu())
         return (out["loss"], out) if return_outputs else out["loss"]
+
+    def _stop_at_no_number(self, inputs: dict[str, Any]) -> None:
+        step = self.state.global_step + 1
+        kept = self.folder / f"not-a-number-{step}.safetensors"
+        keep_batch(inputs, kept)
+        raise RunError(
+            f"The loss is not a number at step {step}: the batch is kept in {kept}. Lower the learning rates "
+            "(optimizer.*_lr), then go on from the last checkpoint with --resume."
+        )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds accuracy, speed, gate entropy and expert shares to what the Trainer logs."""
@@ -184,15 +273,13 @@ class RankingTrainer(Trainer):
             load_random_state(Path(checkpoint))
 
     def newest_checkpoint(self) -> Path | None:
-        """The newest whole checkpoint of the run folder."""
-        found = checkpoints(self.folder)
-        return found[-1] if found else None
+        """The newest checkpoint of the run folder that is as it was written."""
+        return newest_whole(self.folder, self.say)
 
 
-def steps_done(folder: Path) -> int:
-    """How far a run folder has come, in optimizer steps."""
-    found = checkpoints(folder)
-    return TrainerState.load_from_json(str(found[-1] / WHOLE)).global_step if found else 0
+def steps_done(checkpoint: Path | None) -> int:
+    """How far a checkpoint has come, in optimizer steps."""
+    return 0 if checkpoint is None else TrainerState.load_from_json(str(checkpoint / WHOLE)).global_step
 
 
 def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from core.errors import RecipeError, RunError
-from core.training.checkpoint import STATE, WEIGHTS, WHOLE, checkpoints
+from core.training.checkpoint import FILES, STATE, WEIGHTS, WHOLE, checkpoints
 from core.training.recipe import Recipe, load_recipe, recipe_names
 from core.training.run import Watch, train
 
@@ -89,7 +89,7 @@ def test_a_killed_run_resumes_and_ends_like_an_unbroken_one(
 
 def test_checkpoints_hold_safetensors_and_json_only(unbroken: Path) -> None:
     files = {p.name for folder in checkpoints(unbroken) for p in folder.iterdir()}
-    assert files == {WEIGHTS, "optimizer.safetensors", "random.safetensors", STATE, WHOLE}
+    assert files == {WEIGHTS, "optimizer.safetensors", "random.safetensors", STATE, FILES, WHOLE}
     assert len(checkpoints(unbroken)) == 2  # recipe: run.keep
     assert not list(unbroken.glob(".checkpoint-*"))
 
