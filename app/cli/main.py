@@ -21,6 +21,7 @@ from app.cli.recommend import recommend
 from app.cli.runs import runs
 from app.cli.serve import serve
 from app.cli.train import train
+from app.cli.tune import tune
 
 cli = typer.Typer(
     name="ilora",
@@ -28,7 +29,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-for _command in (recommend, serve, train, runs, evaluate, compare, bundle, unbundle, evidence, doctor):
+for _command in (recommend, serve, train, tune, runs, evaluate, compare, bundle, unbundle, evidence, doctor):
     cli.command()(_command)
 cli.add_typer(data_app, name="data")
 

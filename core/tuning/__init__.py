@@ -1,0 +1,1 @@
+"""Hyper-parameter search over recipe fields, judged by validation users alone."""
