@@ -8,7 +8,8 @@ import pytest
 from core.catalog import Catalog, Item
 from core.data.dataset import Dataset
 from core.data.registry import load_dataset
-from core.domain import ARTISTS, GAMES, MOVIES, Domain
+from core.domain import ARTISTS, GAMES, MOVIES, Domain, domain_of
+from core.errors import DataError
 from core.prompt import item_description
 from core.training.prepare import prepared_key
 from core.training.recipe import load_recipe
@@ -49,3 +50,26 @@ def test_other_words_are_another_key_and_another_content(change: dict[str, str])
     recipe = load_recipe("demo-cpu")
     assert prepared_key(first, recipe, "b") != prepared_key(other, recipe, "b")
     assert first.sha256 != other.sha256
+
+
+@pytest.mark.parametrize(
+    ("kind", "done", "domain"),
+    [
+        ("movie", None, MOVIES),
+        (" Game ", None, GAMES),
+        ("artist", "listened to", ARTISTS),
+        ("book", None, Domain("Book", "read", "Read so far, oldest first:", " Read next:")),
+        ("wine", "drunk", Domain("Wine", "drunk", "Drunk so far, oldest first:", " Drunk next:")),
+        ("item", None, Domain("Item", "picked", "Picked so far, oldest first:", " Picked next:")),
+        ("movie", "rented", Domain("Movie", "rented", "Rented so far, oldest first:", " Rented next:")),
+    ],
+)
+def test_any_kind_of_item_has_words(kind: str, done: str | None, domain: Domain) -> None:
+    assert domain_of(kind, done) == domain
+
+
+@pytest.mark.parametrize("word", ["", "<|im_end|>", "a:b", "x" * 40, "two\u2028lines!", "1"])
+def test_words_are_words_and_no_prompt(word: str) -> None:
+    for given in ((word, None), ("book", word)):
+        with pytest.raises(DataError, match="use letters"):
+            domain_of(*given)
