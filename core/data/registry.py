@@ -1,9 +1,10 @@
-"""Data sets by name. Adding one is one function and one line here."""
+"""Data sets by name. Adding one is one function and one line here; people import their own."""
 
 from collections.abc import Callable
 
 from core.assets import Progress
 from core.data.dataset import Dataset
+from core.data.importing.store import folder_of, list_imported, load_imported, read_manifest
 from core.data.leakage import check_no_leak
 from core.data.movielens import load_movielens
 from core.data.movielens_zip import load_movielens_1m, load_movielens_small
@@ -22,14 +23,31 @@ DATASETS: dict[str, Callable[[Progress | None], Dataset]] = {
 
 
 def load_dataset(name: str, progress: Progress | None = None) -> Dataset:
-    """A data set by name, fetched on first use and checked for leaks.
+    """A data set by name, fetched on first use and checked for leaks; or an imported one, by name or folder.
 
     Raises:
         DataError: no such data set, or a target stands in training.
         AssetError: its files cannot be fetched.
     """
-    if name not in DATASETS:
-        raise DataError(f'There is no data set "{name}"; there is: {", ".join(sorted(DATASETS))}.')
-    dataset = DATASETS[name](progress)
+    if name in DATASETS:
+        dataset = DATASETS[name](progress)
+    elif (folder := folder_of(name)) is not None:
+        dataset = load_imported(folder)
+    else:
+        known = sorted({*DATASETS, *(kept.name for kept in list_imported())})
+        raise DataError(
+            f'There is no data set "{name}"; there is: {", ".join(known)}. Your own comes in with '
+            "`ilora data import`; one that lies elsewhere is named by its folder (./my-data)."
+        )
     check_no_leak(dataset)
     return dataset
+
+
+def name_of(name_or_folder: str) -> str:
+    """What the data set that a recipe names is called: its own name where the recipe names a folder.
+
+    Raises:
+        DataError: the folder holds no imported data set.
+    """
+    folder = None if name_or_folder in DATASETS else folder_of(name_or_folder)
+    return name_or_folder if folder is None else str(read_manifest(folder)["name"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.data.registry import name_of
 from core.errors import RunError
 from core.evaluation.methods import Identity
 from core.evaluation.questions import Questions
@@ -87,7 +88,7 @@ def title_identity(run: FinishedRun) -> Identity:
 def fits(run: FinishedRun, questions: Questions) -> None:
     """Raises RunError when the run was trained on other data or another split than it is asked about."""
     recipe, dataset = run.recipe, questions.dataset
-    if (recipe.dataset, recipe.split) != (dataset.name, questions.split.name):
+    if (name_of(recipe.dataset), recipe.split) != (dataset.name, questions.split.name):
         raise RunError(
             f"{run.folder} was trained on {recipe.dataset} {recipe.split} and cannot be asked about "
             f"{dataset.name} {questions.split.name}: its training has seen those answers, or other items."

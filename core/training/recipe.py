@@ -137,7 +137,9 @@ class RunRecipe(_Fields):
 class Recipe(_Fields):
     """One training run, whole. Every field can be set on the command line: --set section.field=value."""
 
-    dataset: str = Field("movielens", description="a data set's name")
+    dataset: str = Field(
+        "movielens", description="a data set's name; an imported one by its name or its folder (./my-data)"
+    )
     split: Literal["loo", "paper"] = Field(
         "loo", description="loo decides; paper is comparable with the papers"
     )
