@@ -1,4 +1,4 @@
-"""`ilora data`: what can be downloaded and under which terms, fetching it, and data sets in numbers."""
+"""`ilora data`: what there is and under which terms, fetching, importing, data sets in numbers."""
 
 import dataclasses
 import json
@@ -6,25 +6,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli.data_import import import_command
+
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from core.assets import AssetStatus
     from core.data.description import Description
 
-data_app = typer.Typer(help="Backbones and data sets: list, fetch, describe.", no_args_is_help=True)
+data_app = typer.Typer(help="Backbones and data sets: list, fetch, import, describe.", no_args_is_help=True)
 
 EVERYTHING = "all"
 BAR_WIDTH = 40
+
+data_app.command("import")(import_command)
 
 
 @data_app.command("list")
 def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Everything that can be downloaded, with size, licence and terms."""
+    """Everything that can be downloaded or was imported, with size, licence and terms."""
     from core.assets import list_assets
 
-    statuses = list_assets()
+    statuses = [*list_assets(), *_imported()]
     if as_json:
         typer.echo(json.dumps([{**vars(status), "path": str(status.path)} for status in statuses], indent=2))
         return
@@ -41,6 +46,28 @@ def list_command(
         )
         console.print(f"  {escape(f'Not here. {status.how}' if status.how else where)}", overflow="fold")
         console.print(f"  [dim]{escape(status.terms)}[/]")
+
+
+def _imported() -> "list[AssetStatus]":
+    """Imported data sets of the cache, as the list shows them."""
+    from core.assets import AssetStatus
+    from core.data.importing.store import list_imported
+
+    return [
+        AssetStatus(
+            name=kept.name,
+            kind="dataset",
+            version=f"imported from {' and '.join(kept.files)}",
+            licence="yours",
+            terms=kept.terms,
+            size_bytes=kept.size_bytes,
+            cached=True,
+            path=kept.folder,
+            how="",
+            optional=True,
+        )
+        for kept in list_imported()
+    ]
 
 
 @data_app.command("fetch")
@@ -97,7 +124,9 @@ def _say_what_is_left_out() -> None:
 
 @data_app.command("describe")
 def describe_command(
-    name: Annotated[str, typer.Argument(help="A data set: movielens, lastfm, steam, ...")],
+    name: Annotated[
+        str, typer.Argument(help="A data set: movielens, lastfm, an imported one by name or folder, ...")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """A data set in numbers: users, items, splits, lengths, years, genres, terms and content hash."""
@@ -133,16 +162,16 @@ def _show(description: "Description") -> None:
         counts = (split.train_users, split.train_interactions, split.validation, split.test)
         splits.add_row(split.name, *(f"{count:,}" for count in counts))
     console.print(splits, "")
-    console.print(_bars("items per user", "users", description.lengths), "")
+    console.print(bars("items per user", "users", description.lengths), "")
     kinds = (("genre", description.genres), ("decade", description.decades))
-    known = [_bars(what, "items", counts, 16) for what, counts in kinds if counts]
+    known = [bars(what, "items", counts, 16) for what, counts in kinds if counts]
     if known:
         console.print(Columns(known, padding=(0, 4)))
     console.print(f"\n{escape(description.terms)}")
     console.print(f"[dim]sha256 {description.sha256}[/]")
 
 
-def _bars(what: str, counted: str, counts: tuple[tuple[str, int], ...], width: int = BAR_WIDTH) -> "Table":
+def bars(what: str, counted: str, counts: tuple[tuple[str, int], ...], width: int = BAR_WIDTH) -> "Table":
     """Counts as horizontal bars, the longest of them `width` characters."""
     from rich.table import Table
 
