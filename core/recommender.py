@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.catalog import Catalog
 from core.errors import DataError
+from core.explanation import Explanation, omissions
+from core.ordering import Scores, best, log_softmax, ranked_items
 from core.ranker import Mode, Ranker
 from core.ranking_model import BASE
-from core.recommendation import AdapterName, RankedItem, Recommendation, Stage
+from core.recommendation import AdapterName, Recommendation, Stage
 from core.request import Entry, Gate, read_gate, read_history, read_pool
 from core.routing import Indices, Router, Routing
 
@@ -25,7 +26,6 @@ RETRIEVED = 20
 MOST_CANDIDATES = 100
 """More candidates than this do not fit one pass of the modes that read titles."""
 
-Scores = NDArray[np.float64]
 T = TypeVar("T")
 
 
@@ -166,6 +166,67 @@ class Recommender:
             lists[adapter] = self._rank(visit, k, adapter, mixture, rerank=False)
         return Comparison(tuple(visit.pool.tolist()), lists)
 
+    def without_each(
+        self,
+        history: Sequence[Entry],
+        k: int = 10,
+        adapter: AdapterName = "ilora",
+        exclude_seen: bool = True,
+    ) -> Explanation:
+        """What each item of the history does to the list and to the experts, in one batch.
+
+        Every item that the language model reads (the last `history_length`) is left out once. The items that
+        may be ranked stay those of the whole history. It explains the first stage's order.
+
+        Args:
+            k: how many of the first items are watched for moves.
+            adapter: "ilora" or "lora".
+
+        Raises:
+            UnknownItem: an id, title or index that the catalogue does not have.
+            DataError: nothing to leave out, an argument that makes no sense, or nothing is left to rank.
+        """
+        began = time.perf_counter()
+        self._check(k, adapter)
+        if adapter == BASE:
+            raise DataError('The untrained model reads every title anew: explain "lora" or "ilora".')
+        visit = self._visit(history, None, exclude_seen)
+        if not visit.history:
+            raise DataError("The history is empty: there is nothing to leave out.")
+        left_out = visit.history[-self.history_length :]
+        rows = [visit.history, *(tuple(i for i in visit.history if i != item) for item in left_out)]
+        routing = self.router.route(rows)
+        scores = self._ask_all(routing, rows, np.tile(visit.pool, (len(rows), 1)), adapter, None, "catalogue")
+        gates = [tuple(map(float, gate)) if self.has_experts(adapter) else () for gate in routing.gate]
+        if len(visit.history) == 1:  # without its only item it is empty, and those get the most watched
+            scores[1], gates[1] = log_softmax(self._popular(visit.pool)), ()
+        read = f"Of these {len(visit.history)} items the last {len(left_out)} were left out one at a time."
+        return Explanation(
+            items=ranked_items(self.catalog, scores[0], visit.pool, best(scores[0], k)),
+            gate=gates[0],
+            adapter=adapter,
+            omissions=omissions(left_out, visit.pool, scores, gates[1:], k),
+            ranked=len(visit.pool),
+            milliseconds=_milliseconds_since(began),
+            notes=visit.notes if len(left_out) == len(visit.history) else (*visit.notes, read),
+        )
+
+    def score_candidates(
+        self, histories: Sequence[Sequence[int]], candidates: Indices, adapter: AdapterName
+    ) -> Scores:
+        """Scores of several people's candidates, as one adapter's lists have them.
+
+        Args:
+            histories: B, none of them empty; dense indices, oldest first.
+            candidates: [B, C] dense indices, at most 100 for "base".
+
+        Returns:
+            [B, C] float64.
+        """
+        self._check(1, adapter)
+        mode: Mode = "title" if adapter == BASE else "catalogue"
+        return self._ask_all(self.router.route(histories), histories, candidates, adapter, None, mode)
+
     def _check(self, k: int, adapter: str) -> None:
         if k < 1:
             raise DataError(f"k is {k}; ask for at least 1 item.")
@@ -195,19 +256,15 @@ class Recommender:
         (scores, pool, stage, notes), ranking_ms = _timed(
             lambda: self._order(visit, adapter, mixture, rerank)
         )
-        order, order_ms = _timed(lambda: _best(scores, k))
+        order, order_ms = _timed(lambda: best(scores, k))
         if len(order) < k:
             notes.append(f"The list is shorter than {k}: {len(order)} items were ranked.")
         timings = {**visit.timings, "ranking": ranking_ms}
         timings["retrieval"] += order_ms
-        probabilities = np.exp(_log_softmax(scores))
         mixed = stage in ("catalogue", "branch") and self.has_experts(adapter)
         weights = visit.routing.gate[0] if mixture is None else mixture[0]
         return Recommendation(
-            items=tuple(
-                self._line(rank, int(pool[at]), float(scores[at]), float(probabilities[at]))
-                for rank, at in enumerate(order, start=1)
-            ),
+            items=ranked_items(self.catalog, scores, pool, order),
             gate=tuple(weights.tolist()) if mixed else (),
             adapter=adapter,
             stage=stage,
@@ -216,9 +273,9 @@ class Recommender:
             notes=(*visit.notes, *notes),
         )
 
-    def _line(self, rank: int, index: int, score: float, probability: float) -> RankedItem:
-        item = self.catalog[index]
-        return RankedItem(rank, index, item.item_id, item.title, score, probability)
+    def _popular(self, pool: Indices) -> Scores:
+        """Log-counts [P]: the probabilities made of them are shares of what people watched."""
+        return np.log(self.popularity[pool] + 1.0)
 
     def _order(
         self, visit: _Visit, adapter: AdapterName, mixture: Gate | None, rerank: bool
@@ -226,8 +283,7 @@ class Recommender:
         """Scores of the ranked items [P], those items [P], who ranked them, and notes."""
         pool = visit.pool
         if not visit.history:
-            # Log-counts: the probabilities made of them are shares of what people watched.
-            return np.log(self.popularity[pool] + 1.0), pool, "popular", []
+            return self._popular(pool), pool, "popular", []
         if adapter == BASE:
             pool = pool if visit.chosen else _retrieve(visit)
             notes = [
@@ -240,43 +296,46 @@ class Recommender:
         if not self.choices[adapter].rerank:
             kept = "Not re-ranked: on validation users the second stage brought no better order."
             return scores, pool, "catalogue", [kept]
-        pool = np.sort(pool[_best(scores, RETRIEVED)])
+        pool = np.sort(pool[best(scores, RETRIEVED)])
         return self._ask(visit, pool, adapter, mixture, "branch"), pool, "branch", []
 
     def _ask(
         self, visit: _Visit, pool: Indices, adapter: AdapterName, mixture: Gate | None, mode: Mode
     ) -> Scores:
-        """Log-probabilities of the pool [P]: the language model's, averaged with the router's if that helps.
+        """Scores of the pool [P] for one person."""
+        return self._ask_all(visit.routing, [visit.history], pool[None], adapter, mixture, mode)[0]
 
-        A mean, not a sum: two opinions that agree are not twice as sure.
+    def _ask_all(
+        self,
+        routing: Routing,
+        histories: Sequence[Sequence[int]],
+        pools: Indices,
+        adapter: AdapterName,
+        mixture: Gate | None,
+        mode: Mode,
+    ) -> Scores:
+        """Scores [B, P] of B people's pools [B, P] in one go.
+
+        They are the language model's log-probabilities, averaged with the router's if that helps: a mean, not
+        a sum, as two opinions that agree are not twice as sure.
         """
-        if mode != "catalogue" and len(pool) > MOST_CANDIDATES:
-            raise DataError(f"{len(pool)} candidates are too many to read: name at most {MOST_CANDIDATES}.")
-        with self._asking:
-            answer = self.ranker.score(
-                visit.routing, [visit.history], pool[None], adapter=adapter, gate=mixture, mode=mode
+        if mode != "catalogue" and pools.shape[1] > MOST_CANDIDATES:
+            raise DataError(
+                f"{pools.shape[1]} candidates are too many to read: name at most {MOST_CANDIDATES}."
             )
-        scores = _log_softmax(answer[0].cpu().numpy().astype(np.float64))
+        with self._asking:
+            answer = self.ranker.score(routing, histories, pools, adapter=adapter, gate=mixture, mode=mode)
+        scores = log_softmax(answer.cpu().numpy().astype(np.float64))
         weight = 0.0 if adapter == BASE else self.choices[adapter].blend_weight
         if weight > 0:
-            collaborative = _log_softmax(visit.routing.scores[0][pool].astype(np.float64))
-            scores = (scores + weight * collaborative) / (1 + weight)
+            collaborative = np.take_along_axis(routing.scores, pools, axis=1).astype(np.float64)
+            scores = (scores + weight * log_softmax(collaborative)) / (1 + weight)
         return scores
 
 
 def _retrieve(visit: _Visit) -> Indices:
     """The router's best 20 of the pool, ascending by index."""
-    return np.sort(visit.pool[_best(visit.routing.scores[0][visit.pool], RETRIEVED)])
-
-
-def _best(scores: NDArray[np.floating], k: int) -> NDArray[np.intp]:
-    """Positions of the k highest scores, best first; equal scores by position."""
-    return np.argsort(-scores, kind="stable")[:k]
-
-
-def _log_softmax(scores: Scores) -> Scores:
-    shifted: Scores = scores - scores.max()
-    return shifted - np.log(np.exp(shifted).sum())
+    return np.sort(visit.pool[best(visit.routing.scores[0][visit.pool], RETRIEVED)])
 
 
 def _timed(step: Callable[[], T]) -> tuple[T, float]:
