@@ -37,17 +37,20 @@ def build_bundle(
     info = bundle_from_runs(path, runs, created_by, machine=machine, heads=head_runs)
     measured = _measure(path, info, info.metrics.training["lora"].recipe["split"], 1, step)
     rows: list[MetricRow] = list(measured.rows)
+    pairs = list(measured.pairs)
     if paper_runs:
         with tempfile.TemporaryDirectory() as temporary:
             paper = Path(temporary) / "paper"
             paper_info = bundle_from_runs(paper, paper_runs, created_by, machine=machine)
             steps = paper_info.metrics.training["lora"].steps
             note = f"adapters of a run of their own on this split, {steps:,} steps"
+            on_paper = _measure(paper, paper_info, "paper", PAPER_DRAWS, step)
+            pairs += on_paper.pairs
             rows += [
                 row.model_copy(update={"note": "; ".join(part for part in (row.note, note) if part)})
                 if "LoRA" in row.method
                 else row
-                for row in _measure(paper, paper_info, "paper", PAPER_DRAWS, step).rows
+                for row in on_paper.rows
             ]
     adapters = {
         name: adapter.model_copy(
@@ -59,7 +62,9 @@ def build_bundle(
         for name, adapter in info.adapters.items()
     }
     weaknesses = tuple(_second_stage_sentence(name, choice) for name, choice in measured.chosen.items())
-    metrics = info.metrics.model_copy(update={"rows": tuple(rows), "weaknesses": weaknesses})
+    metrics = info.metrics.model_copy(
+        update={"rows": tuple(rows), "pairs": tuple(pairs), "weaknesses": weaknesses}
+    )
     return update_bundle(
         path,
         adapters={name: a.model_dump() for name, a in adapters.items()},

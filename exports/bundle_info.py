@@ -86,6 +86,25 @@ class MetricRow(Record):
     note: str = ""
 
 
+class PairedRow(Record):
+    """Two of the methods on the same people: HR@1 of b minus HR@1 of a (`core.evaluation.comparison`)."""
+
+    a: str
+    b: str
+    split: str
+    n: int = Field(ge=1, description="test users")
+    difference: float = Field(ge=-1, le=1)
+    low: float = Field(ge=-1, le=1, description="lower end of the 95 % interval, paired bootstrap over users")
+    high: float = Field(ge=-1, le=1)
+    p: Share = Field(description="McNemar's exact test, two-sided")
+    detectable: Share = Field(
+        description="the smallest difference that this n shows in four of five repetitions"
+    )
+    winner: str | None = Field(
+        default=None, description="whose lead is shown; none where chance may explain it"
+    )
+
+
 class TrainingInfo(Record):
     """How one adapter was trained."""
 
@@ -100,6 +119,7 @@ class Metrics(Record):
     """Everything measured that the model card shows."""
 
     rows: tuple[MetricRow, ...] = ()
+    pairs: tuple[PairedRow, ...] = Field(default=(), description="iLoRA against LoRA; none in older bundles")
     training: dict[str, TrainingInfo] = Field(default={}, description="by adapter")
     weaknesses: tuple[str, ...] = Field(default=(), description="plain sentences, from the evaluation")
 

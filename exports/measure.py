@@ -1,20 +1,26 @@
 """Measure a bundle as it will be served; validation users choose, test users report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.data.candidates import draw_candidates
 from core.data.dataset import Case, Dataset
 from core.evaluation.asking import ask, full_ranks, route_cases, sampled_ranks
 from core.evaluation.blending import blend, choose_blend_weight
+from core.evaluation.comparison import compare_paired
 from core.evaluation.intervals import rate
 from core.evaluation.metrics import Ranks, ndcg_at
 from core.recommender import RETRIEVED, Recommender
 from core.routing import Floats, Indices, Routing
-from exports.bundle_info import Adapter, MetricRow
+from exports.bundle_info import Adapter, MetricRow, PairedRow
 
+SEED = 0
+"""Of the bootstrap over people."""
+LABELS: dict[Adapter, str] = {"lora": "LoRA", "ilora": "iLoRA"}
+Hits = NDArray[np.bool_]
 Step = Callable[[str, int, int], None]
 """Told (what is being measured, cases done, cases in all)."""
 
@@ -36,6 +42,7 @@ class Measured:
     """Rows for the model card, and the choices behind them."""
 
     rows: tuple[MetricRow, ...]
+    pairs: tuple[PairedRow, ...]
     chosen: dict[Adapter, Chosen]
 
 
@@ -80,17 +87,25 @@ def measure(
         _row("SASRec", split_name, test.routing.scores, test),
     ]
     blends: list[MetricRow] = []
+    hits: dict[str, Hits] = {}
     chosen: dict[Adapter, Chosen] = {}
     for adapter in adapters:
         scores = {name: _scores(recommender, part, adapter, step) for name, part in parts.items()}
         choice = _choose(recommender, parts["validation"], scores["validation"], adapter, step)
         chosen[adapter] = choice
-        label = {"lora": "LoRA", "ilora": "iLoRA"}[adapter]
+        label = LABELS[adapter]
+        hits[label] = _hits(scores["test"], test)
         rows.append(_row(label, split_name, scores["test"], test))
         mixed = blend(scores["test"], test.routing.scores, choice.blend_weight)
         note = f"weight of SASRec {choice.blend_weight:g}, chosen on {len(split.validation)} validation users"
+        hits[f"{label} + SASRec"] = _hits(mixed, test)
         blends.append(_row(f"{label} + SASRec", split_name, mixed, test, note))
-    return Measured((*rows, *blends), chosen)
+    pairs = [
+        paired_row(hits, f"LoRA{tail}", f"iLoRA{tail}", split_name)
+        for tail in ("", " + SASRec")
+        if {f"LoRA{tail}", f"iLoRA{tail}"} <= set(hits)
+    ]
+    return Measured((*rows, *blends), tuple(pairs), chosen)
 
 
 def _scores(recommender: Recommender, part: _Part, adapter: Adapter, step: Step) -> Floats:
@@ -149,9 +164,30 @@ def _reranked(
     return ranks
 
 
+def _hits(scores: Floats, part: _Part) -> Hits:
+    """[n, draws]: whether the target came first, for each draw of candidates."""
+    return np.stack([sampled_ranks(scores, part.cases, table) == 1 for table in part.candidates], axis=1)
+
+
+def paired_row(hits: Mapping[str, Hits], a: str, b: str, split: str) -> PairedRow:
+    """b against a on the same people: hits [n, draws] by method -> what bundle.json keeps."""
+    compared = compare_paired(hits[a], hits[b], SEED, a, b)
+    return PairedRow(
+        a=a,
+        b=b,
+        split=split,
+        n=compared.n,
+        difference=compared.difference.mean,
+        low=compared.difference.low,
+        high=compared.difference.high,
+        p=compared.mcnemar.p,
+        detectable=compared.detectable,
+        winner=compared.winner,
+    )
+
+
 def _row(method: str, split: str, scores: Floats, part: _Part, note: str = "") -> MetricRow:
-    hits = np.stack([sampled_ranks(scores, part.cases, table) == 1 for table in part.candidates], axis=1)
-    hr1 = rate(hits)  # hits (n, draws)
+    hr1 = rate(_hits(scores, part))
     return MetricRow(
         method=method,
         split=split,

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from exports.bundle_info import AdapterInfo, BundleInfo, MetricRow, TrainingInfo
+from exports.bundle_info import AdapterInfo, BundleInfo, MetricRow, PairedRow, TrainingInfo
 
 
 def render_card(info: BundleInfo) -> str:
     """The model card of a bundle as Markdown."""
     sections = [
         _head(info),
-        _results(info.metrics.rows),
+        _results(info.metrics.rows, info.metrics.pairs),
         _weak(info),
         _adapters(info),
         _training(info),
@@ -33,10 +33,11 @@ def _head(info: BundleInfo) -> str:
     )
 
 
-def _results(rows: tuple[MetricRow, ...]) -> str:
+def _results(rows: tuple[MetricRow, ...], pairs: tuple[PairedRow, ...]) -> str:
     if not rows:
         return ""
     notes = [f"- {row.method}, {row.split}: {row.note}" for row in rows if row.note]
+    notes += [_pair(pair) for pair in pairs]
     text = (
         "## Results\n\n"
         "Test users, each with one held-out item. HR@1 is the share of users whose item is ranked first "
@@ -46,6 +47,14 @@ def _results(rows: tuple[MetricRow, ...]) -> str:
     if any(row.ndcg10 is not None for row in rows):
         text += " NDCG@10 ranks the full catalogue instead: never compare the two columns with each other."
     return "\n\n".join([text, results_table(rows), *(["\n".join(notes)] if notes else [])])
+
+
+def _pair(pair: PairedRow) -> str:
+    shown = f"{pair.winner} is better" if pair.winner else "no difference that this many people can show"
+    return (
+        f"- {pair.b} against {pair.a}, {pair.split}, person by person: HR@1 {pair.difference:+.3f} "
+        f"[{pair.low:+.3f}, {pair.high:+.3f}], McNemar p = {pair.p:.3f}, n = {pair.n:,}: {shown}."
+    )
 
 
 def results_table(rows: Sequence[MetricRow]) -> str:

@@ -1,15 +1,27 @@
 // Buttons inside a redrawn piece of HTML: one listener tells the server what was pressed, and the keyboard's place
-// survives the redraw.
+// survives the redraw. A button may take its value from a text field; Enter in such a field presses it.
 let held = null;
 
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-act]");
+const press = (button) => {
   if (!button || button.disabled) return;
+  if (button.dataset.toggle) {
+    button.setAttribute("aria-pressed", element.classList.toggle(button.dataset.toggle));
+    return;
+  }
+  const field = button.dataset.from && document.getElementById(button.dataset.from);
   held = button.dataset.key ?? null;
-  trigger("act", { name: button.dataset.act, value: button.dataset.value });
+  trigger("act", { name: button.dataset.act, value: field ? field.value : button.dataset.value });
+};
+
+element.addEventListener("click", (event) => press(event.target.closest("[data-act], [data-toggle]")));
+element.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.dataset.enter) press(element.querySelector(`[data-from="${event.target.id}"]`));
 });
 
 watch("value", () => {
+  for (const button of element.querySelectorAll("[data-toggle]")) {
+    button.setAttribute("aria-pressed", element.classList.contains(button.dataset.toggle));
+  }
   if (held === null) return;
   const same = element.querySelector(`[data-key="${CSS.escape(held)}"]:not([disabled])`);
   const next = same ?? element.querySelector("[data-key]:not([disabled])");

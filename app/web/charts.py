@@ -1,6 +1,6 @@
 """Bars, lists and numbers as small pieces of HTML. Titles are data: what comes from outside is escaped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from app.palette import expert_colour, expert_letter
@@ -74,15 +74,24 @@ def _lifts(portrait: Portrait) -> str:
     return f" ({told})" if told else ""
 
 
-def ranked_list(items: Sequence[RankedItem], catalog: Sequence[Item], fill: str, star: int | None) -> str:
+def ranked_list(
+    items: Sequence[RankedItem],
+    catalog: Sequence[Item],
+    fill: str,
+    star: int | None = None,
+    ranks_before: Mapping[int, int] | None = None,
+    old: str = "",
+) -> str:
     """The list a person gets: rank, title, genres, probability, and a button to add the title to the history.
 
-    Bars are drawn relative to the most probable item; the numbers are the probabilities themselves.
+    Bars are drawn relative to the most probable item; the numbers are the probabilities themselves. With
+    `ranks_before` every title shows how far it moved from its rank `old` ("with the visitor's own mixture").
     """
     longest = max((item.probability for item in items), default=0.0) or 1.0
     rows = [
-        f'<li><span class="rank">{item.rank}</span>'
-        f'<span class="name"><span class="title">{escape(item.title)}{_star(item.index == star)}</span>'
+        f'<li data-item="{item.index}"><span class="rank">{item.rank}</span>'
+        f'<span class="name"><span class="title">{escape(item.title)}{_star(item.index == star)}'
+        f"{_moved(item, ranks_before, old)}</span>"
         f"<small>{escape(' · '.join(catalog[item.index].genres))}</small></span>"
         f"{bar(item.probability / longest, 'mixture', fill)}"
         f'<span class="number">{percent(item.probability)}</span>'
@@ -90,6 +99,15 @@ def ranked_list(items: Sequence[RankedItem], catalog: Sequence[Item], fill: str,
         for item in items
     ]
     return f'<ol class="ranked">{"".join(rows)}</ol>'
+
+
+def _moved(item: RankedItem, ranks_before: Mapping[int, int] | None, old: str) -> str:
+    if ranks_before is None:
+        return ""
+    was = ranks_before[item.index]
+    return f" {move(item.rank, was, old)}" + (
+        f' <small class="was">was {was}</small>' if was != item.rank else ""
+    )
 
 
 def _star(shown: bool) -> str:
@@ -101,37 +119,39 @@ def compared_list(
     items: Sequence[RankedItem],
     fill: str,
     star: int | None,
-    ranks_before: dict[int, int] | None = None,
+    ranks_before: Mapping[int, int] | None = None,
 ) -> str:
     """One adapter's order of the candidates; with `ranks_before` every line shows how far it moved."""
     longest = max((item.probability for item in items), default=0.0) or 1.0
     rows = []
     for item in items:
-        move = _move(item, ranks_before[item.index]) if ranks_before else ""
+        moved = move(item.rank, ranks_before[item.index]) if ranks_before else ""
         rows.append(
             f'<li data-item="{item.index}" class="{"target" if item.index == star else ""}">'
             f'<span class="rank">{item.rank}</span>'
             f'<span class="title" title="{escape(item.title)}">{escape(item.title)}</span>'
             f"{_star(item.index == star)}"
-            f"{move}{bar(item.probability / longest, adapter, fill)}"
+            f"{moved}{bar(item.probability / longest, adapter, fill)}"
             f'<span class="number">{percent(item.probability)}</span></li>'
         )
     return f'<ol class="ranked compared">{"".join(rows)}</ol>'
 
 
-def _move(item: RankedItem, before: int) -> str:
-    steps = before - item.rank
+def move(rank: int, before: int, old: str = "with LoRA") -> str:
+    """How far a title moved, with its old rank in words for those who point or listen."""
+    steps = before - rank
     if steps == 0:
-        return '<span class="move" title="same rank as with LoRA">=</span>'
+        return f'<span class="move" title="same rank {old}">=</span>'
     sign, kind = ("▲", "up") if steps > 0 else ("▼", "down")
-    return f'<span class="move {kind}" title="rank {before} with LoRA">{sign}{abs(steps)}</span>'
+    said = f'<span class="heard"> from rank {before} {old}</span>'
+    return f'<span class="move {kind}" title="rank {before} {old}">{sign}{abs(steps)}{said}</span>'
 
 
-def act(name: str, value: object, face: str, label: str, key: str = "") -> str:
+def act(name: str, value: object, face: str, label: str, key: str = "", off: bool = False) -> str:
     """A button that tells the server `name` and `value` (see acts.js); `key` keeps focus over a redraw."""
     focus = f' data-key="{escape(key)}"' if key else ""
     return (
         f'<button type="button" class="act" data-act="{escape(name)}" '
-        f'data-value="{escape(str(value))}"{focus} '
-        f'aria-label="{escape(label)}" title="{escape(label)}">{escape(face)}</button>'
+        f'data-value="{escape(str(value))}"{focus} aria-label="{escape(label)}" title="{escape(label)}"'
+        f"{' disabled' if off else ''}>{escape(face)}</button>"
     )

@@ -1,20 +1,26 @@
 """The tab "Compare": base, LoRA and iLoRA on the same history and 20 titles; and what was measured."""
 
+import secrets
+from collections.abc import Iterator
 from html import escape
 
 import gradio as gr
 
+from app.web import tally as tallying
 from app.web.charts import ADAPTER_NAMES, compared_list, letter, mixture_style, percent
+from app.web.history import changed, visitor_chips, whose
 from app.web.measured import evaluation
-from app.web.recommend import AT_ONCE, Shared, changed, visitor_chips, whose
 from app.web.sentences import largest_move, what_came_next
 from app.web.service import Service
+from app.web.tab import AT_ONCE, BY_HAND, IN_TURN, Shared
+from app.web.tally import Tally
 from app.web.theme import piece, script
-from app.web.visit import Visit
+from app.web.visit import Place, Visit
 from core.recommendation import AdapterName, Recommendation
 from core.recommender import Comparison
 from quant.errors import IloraError
 
+NAME, LABEL = "compare", "Compare"
 COLUMNS: dict[AdapterName, str] = {
     "base": "the language model as it came, reading titles",
     "lora": "trained once, the same for everybody",
@@ -77,7 +83,7 @@ def _column(
     fill = mixture_style(done.gate) if done.gate else ""
     return (
         f'<section class="column" data-adapter="{adapter}">'
-        f"<h3>{ADAPTER_NAMES[adapter]} <small>{COLUMNS[adapter]}</small></h3>"
+        f"<h2>{ADAPTER_NAMES[adapter]} <small>{COLUMNS[adapter]}</small></h2>"
         f'<p class="detail">{detail}</p>{compared_list(adapter, done.items, fill, target, before)}</section>'
     )
 
@@ -90,35 +96,80 @@ def history_line(service: Service, visit: Visit) -> str:
     return f'<p class="fine"><b>{escape(whose(service, visit))} history:</b> {left_out}{told}</p>'
 
 
-def build(service: Service, shared: Shared, first: Visit, first_comparison: str) -> None:
-    """Lay out the tab and connect it."""
-    chips = piece(visitor_chips(service, first), js_on_load=script("acts.js"), elem_id="compare-visitors")
-    line = piece(history_line(service, first), elem_id="compare-history")
-    board = piece(first_comparison, js_on_load=script("twins.js"), elem_id="comparison")
-    piece(f"<h2>Measured over everybody</h2>{evaluation(service.info.metrics.rows)}", elem_id="evaluation")
-    shown = gr.State(first)
+def first(service: Service, visit: Visit) -> str:
+    """The comparison that the tab opens with."""
+    return comparison(service, visit)
 
-    def on_visitor(visit: Visit, event: gr.EventData) -> Visit:
-        return changed(service, visit, str(event.name), str(event.value))[0]
+
+def build(service: Service, shared: Shared, visit: Visit, opens_with: str) -> None:
+    """Lay out the tab and connect it."""
+    chips = piece(
+        visitor_chips(service, visit, "two"), js_on_load=script("acts.js"), elem_id="compare-visitors"
+    )
+    line = piece(history_line(service, visit), elem_id="compare-history")
+    board = piece(opens_with, js_on_load=script("twins.js"), elem_id="comparison")
+    piece("<h2>Who is right?</h2>", elem_id="tally-head")
+    counted = piece(tallying.picture(service, Tally()), elem_id="tally")
+    with gr.Row(elem_id="tally-buttons"):
+        ask = gr.Button("Ask people", variant="primary", size="sm", scale=0, min_width=140)
+        stop = gr.Button("Stop", size="sm", scale=0, min_width=100)
+        with_base = gr.Checkbox(
+            False, label="Ask Base too (reads 20 titles per person: many times slower)", container=False
+        )
+    piece(f"<h2>Measured over everybody</h2>{evaluation(service.info.metrics)}", elem_id="evaluation")
+    shown, tally = gr.State(visit.place), gr.State(Tally())
+
+    def on_visitor(visit: Visit, event: gr.EventData) -> tuple[Visit, object]:
+        name, value = str(event.name), str(event.value)
+        if name == "random":
+            name, value = "case", str(secrets.randbelow(len(service.cases)))
+        after, said = changed(service, visit, name, value)
+        # A changed visit is drawn by those who follow it; a mistake changes nothing, and is said here.
+        return after, said + visitor_chips(service, after, "two") if said else gr.skip()
 
     def follow(visit: Visit) -> tuple[str, str]:
-        return visitor_chips(service, visit), history_line(service, visit)
+        return visitor_chips(service, visit, "two"), history_line(service, visit)
 
-    def refresh(visit: Visit, tab: str, seen: Visit) -> tuple[object, object]:
-        if tab != "compare" or seen == visit:
+    def refresh(visit: Visit, tab: str, seen: Place) -> tuple[object, object]:
+        if tab != NAME or seen == visit.place:
             return gr.skip(), gr.skip()
-        return comparison(service, visit), visit
+        return comparison(service, visit), visit.place
 
-    chips.act(on_visitor, shared.visit, shared.visit, **AT_ONCE)
+    def count(before: Tally, base: bool) -> Iterator[tuple[str, Tally]]:
+        adapters: tuple[AdapterName, ...] = ("lora", "ilora", "base") if base else ("lora", "ilora")
+        present = tuple(name for name in adapters if name in service.recommender.adapters)
+        done = before
+        yield tallying.picture(service, done, "Asking…"), done
+        try:
+            for done in tallying.asking(service, before, present):
+                yield tallying.picture(service, done, "Asking… Stop when you have seen enough."), done
+        except IloraError as error:
+            yield tallying.picture(service, done, escape(str(error))), done
+            return
+        yield tallying.picture(service, done, "Press again to ask more people."), done
+
+    chips.act(on_visitor, shared.visit, [shared.visit, chips], **BY_HAND)
     shared.visit.change(follow, shared.visit, [chips, line], **AT_ONCE)
     gr.on(
         [shared.visit.change, shared.tab.change],
         refresh,
         [shared.visit, shared.tab, shown],
         [board, shown],
-        concurrency_id="model",
-        concurrency_limit=1,
-        trigger_mode="always_last",
-        show_progress="minimal",
+        **IN_TURN,
+    )
+    run = ask.click(
+        count,
+        [tally, with_base],
+        [counted, tally],
+        concurrency_id="tally",
+        concurrency_limit=2,
+        show_progress="hidden",
         api_visibility="private",
+    )
+    stop.click(
+        lambda done: tallying.picture(service, done, "Stopped. Press again to go on."),
+        tally,
+        counted,
+        cancels=[run],
+        **AT_ONCE,
     )

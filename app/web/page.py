@@ -1,13 +1,18 @@
-"""The page: its head, its two tabs, and the finished example that it opens with."""
+"""The page: its head, its tabs, what survives a refresh, and the finished example that it opens with."""
+
+from types import ModuleType
 
 import gradio as gr
 
-from app.web import compare, recommend
-from app.web.recommend import AT_ONCE, Shared
+from app.web import compare, memory, mixing, recommend
 from app.web.service import Service
+from app.web.tab import AT_ONCE, BY_HAND, Shared
 from app.web.theme import piece, script
 from app.web.visit import Visit
 
+TABS: tuple[ModuleType, ...] = (recommend, mixing, compare)
+"""In the order of the page. What each file has to offer is said in `app.web.tab`."""
+NAMES = tuple(tab.NAME for tab in TABS)
 NAME = "Personal experts for every viewer"
 FORGET_AFTER = 4 * 3600
 """Seconds after which an idle visitor's history is dropped from memory."""
@@ -16,26 +21,56 @@ WAITING = 32
 BITS = {"nf4": 4, "bf16": 16, "fp32": 32}
 
 
-def build_page(service: Service) -> gr.Blocks:
+def build_page(service: Service, waiting: int = WAITING) -> gr.Blocks:
     """The whole page for one service; computes the example first, so that nobody meets an empty form."""
-    first = Visit()
+    visit = Visit()
     if service.visitors:
         case = service.visitors[0].case
-        first = Visit(service.cases[case].history, case)
-    first_comparison = compare.comparison(service, first)
-    first_result = recommend.result(service, first)  # second: its times are then those of a warm model
+        visit = Visit(service.cases[case].history, case)
+    opens_with = {
+        tab.NAME: tab.first(service, visit) for tab in reversed(TABS)
+    }  # the first one on a warm model
     with gr.Blocks(title=NAME, analytics_enabled=False, fill_width=False, delete_cache=(3600, 3600)) as page:
-        shared = Shared(visit=gr.State(first, time_to_live=FORGET_AFTER), tab=gr.State("recommend"))
+        shared = Shared(
+            visit=gr.State(visit, time_to_live=FORGET_AFTER),
+            tab=gr.State(NAMES[0]),
+            adapter=gr.State("ilora"),
+        )
         piece(_head(service), js_on_load=script("mode.js"), elem_id="head")
-        with gr.Tabs():
-            with gr.Tab("Recommend", id="recommend") as recommending:
-                recommend.build(service, shared, first, first_result)
-            with gr.Tab("Compare", id="compare") as comparing:
-                compare.build(service, shared, first, first_comparison)
-        for tab, name in ((recommending, "recommend"), (comparing, "compare")):
-            tab.select(lambda opened=name: opened, None, shared.tab, **AT_ONCE)
-    page.queue(max_size=WAITING, default_concurrency_limit=1)
+        said = piece("", elem_id="said")
+        with gr.Tabs(selected=NAMES[0]) as tabs:
+            for tab in TABS:
+                with gr.Tab(tab.LABEL, id=tab.NAME) as opening:
+                    tab.build(service, shared, visit, opens_with[tab.NAME])
+                opening.select(lambda name=tab.NAME: name, None, shared.tab, **AT_ONCE)
+        _remember(service, shared, visit, tabs, said)
+    page.queue(max_size=waiting, default_concurrency_limit=1)
     return page
+
+
+def _remember(service: Service, shared: Shared, visit: Visit, tabs: gr.Tabs, said: gr.HTML) -> None:
+    """Keep the visitor's state in his browser, and open the page as it was left or as a link says."""
+    foot = piece(
+        memory.memory(service, visit, "ilora", NAMES[0]), js_on_load=script("memory.js"), elem_id="memory"
+    )
+
+    def keep(visit: Visit, adapter: str, tab: str) -> str:
+        return memory.memory(service, visit, adapter, tab)
+
+    def open_again(event: gr.EventData) -> tuple[object, ...]:
+        opened = memory.opened(service, str(event.value), NAMES)
+        if opened is None:
+            return (gr.skip(),) * 5
+        return opened.visit, opened.adapter, opened.tab, gr.update(selected=opened.tab), opened.said
+
+    foot.act(open_again, None, [shared.visit, shared.adapter, shared.tab, tabs, said], **BY_HAND)
+    gr.on(
+        [shared.visit.change, shared.adapter.change, shared.tab.change],
+        keep,
+        [shared.visit, shared.adapter, shared.tab],
+        foot,
+        **AT_ONCE,
+    )
 
 
 def _head(service: Service) -> str:

@@ -1,23 +1,25 @@
-"""The tab "Recommend": a history on the left; on the right the list, the experts behind it, and the time."""
+"""The tab "Recommend": a history on the left; on the right the list, its experts, why, and the time."""
 
-from collections.abc import Sequence
+import secrets
 from dataclasses import dataclass
 from html import escape
 
 import gradio as gr
 
-from app.web.charts import act, expert_bars, milliseconds, mixture_style, percent, ranked_list
+from app.web import why
+from app.web.charts import ADAPTER_NAMES, expert_bars, milliseconds, mixture_style, percent, ranked_list
+from app.web.history import changed, history_list, pasted, visitor_chips
 from app.web.sentences import leaning
-from app.web.service import Pasted, Service
+from app.web.service import Service
+from app.web.tab import AT_ONCE, BY_HAND, IN_TURN, Shared
 from app.web.theme import piece, script
-from app.web.visit import MAX_HISTORY, Visit
-from core.errors import UnknownItem
-from core.recommendation import Recommendation
+from app.web.visit import Place, Visit
+from core.explanation import Explanation
+from core.recommendation import AdapterName, Recommendation
 from quant.errors import IloraError
 
+NAME, LABEL = "recommend", "Recommend"
 TOP = 10
-# Through the queue, as only there a changed state tells its followers; but past those who wait for the model.
-AT_ONCE = {"concurrency_limit": 8, "show_progress": "hidden", "api_visibility": "private"}
 SEARCH_BOX = """
 <label class="caption" for="search-box">Add a title to the history</label>
 <div class="search">
@@ -27,138 +29,24 @@ SEARCH_BOX = """
   <ul id="search-found" role="listbox" aria-label="Titles found" hidden></ul>
 </div>
 """
+CHOICES = {"iLoRA, yours": "ilora", "LoRA, one for all": "lora", "Base, untrained": "base"}
 
 
 @dataclass(frozen=True)
-class Shared:
-    """Components that both tabs use.
+class Asked:
+    """What a list depends on."""
 
-    Attributes:
-        visit: the visitor's own state; nothing else on the server knows his history.
-        tab: which tab is open, so that only what is seen is computed.
-    """
-
-    visit: gr.State
-    tab: gr.State
+    place: Place
+    adapter: AdapterName = "ilora"
+    rerank: bool = False
+    new: bool = True
 
 
-def changed(service: Service, visit: Visit, name: str, value: str) -> tuple[Visit, str]:
-    """What a press of a button does: the new visit, and a message (HTML) if there is something to say."""
-    if name == "typed":
-        try:
-            return _added(service, visit, [service.catalog.index_of(value)])
-        except UnknownItem as miss:
-            return visit, unknown_title(service, miss)
-    if name == "clear":
-        return visit.clear(), ""
-    if name == "undo":
-        return visit.undo(), ""
-    number = int(value)
-    if name == "visitor" and 0 <= number < len(service.visitors):
-        case = service.visitors[number].case
-        return visit.become(case, service.cases[case].history), ""
-    if not 0 <= number < len(service.catalog):
-        return visit, ""
-    if name == "add":
-        return _added(service, visit, [number])
-    moves = {"up": -1, "down": 1}
-    return (visit.move(number, moves[name]) if name in moves else visit.remove(number)), ""
-
-
-def _added(service: Service, visit: Visit, items: Sequence[int]) -> tuple[Visit, str]:
-    after = visit.add(*items)
-    twice = [item for item in items if item in visit.history]
-    said = []
-    if twice:
-        titles = "; ".join(escape(service.catalog[item].title) for item in twice[:3])
-        said.append(f"Already in the history, kept once: {titles}{' …' if len(twice) > 3 else ''}.")
-    if len(items) - len(twice) > len(after.history) - len(visit.history):
-        said.append(f"A history holds {MAX_HISTORY} titles; the rest was left out.")
-    return after, message(" ".join(said)) if said else ""
-
-
-def pasted(service: Service, visit: Visit, text: str) -> tuple[Visit, str]:
-    """A pasted list becomes part of the history; what was not found is said, with the closest titles."""
-    read: Pasted = service.read_list(text)
-    if not read.known and not read.unknown:
-        return visit, message("Paste one title per line first.")
-    after, said = _added(service, visit, read.known)
-    return after, said + "".join(unknown_title(service, miss) for miss in read.unknown[:5])
-
-
-def message(text: str) -> str:
-    """A line for the visitor; `text` is HTML already."""
-    return f'<p class="message" role="status">{text}</p>'
-
-
-def unknown_title(service: Service, miss: UnknownItem) -> str:
-    """A title that is not in the catalogue, with the closest ones as buttons."""
-    closest = [service.catalog[service.catalog.index_of(title)] for title in miss.suggestions]
-    buttons = "".join(act("add", item.index, item.title, f"Add {item.title}") for item in closest)
-    hint = f" Did you mean: {buttons}" if buttons else " Nothing in the catalogue is close to it."
-    return f'<div class="message" role="status">There is no “{escape(miss.query[:80])}” here.{hint}</div>'
-
-
-def visitor_chips(service: Service, visit: Visit) -> str:
-    """Real people to start from, as buttons."""
-    chips = []
-    for number, visitor in enumerate(service.visitors):
-        pressed = "true" if visit.case == visitor.case else "false"
-        hint = f"Person {visitor.user}: the last {len(service.cases[visitor.case].history)} titles"
-        chips.append(
-            f'<button type="button" class="act chip" data-act="visitor" data-value="{number}" '
-            f'data-key="visitor-{number}" aria-pressed="{pressed}" title="{escape(hint)}">'
-            f"{escape(visitor.words)}</button>"
-        )
-    return (
-        '<p class="caption">Start from a real person '
-        "<small>whose next title was kept from the model</small></p>"
-        f'<div class="chips">{"".join(chips)}</div>'
-    )
-
-
-def history_list(service: Service, visit: Visit, said: str = "") -> str:
-    """The history as an ordered list that can be changed, under what there is to say."""
-    count = len(visit.history)
-    rows = []
-    for place, index in enumerate(visit.history):
-        title = service.catalog[index].title
-        up = act("up", index, "↑", f"Move {title} earlier", f"up-{index}")
-        down = act("down", index, "↓", f"Move {title} later", f"down-{index}")
-        if place == 0:
-            up = up.replace("<button ", "<button disabled ", 1)
-        if place == count - 1:
-            down = down.replace("<button ", "<button disabled ", 1)
-        remove = act("remove", index, "×", f"Remove {title}", f"remove-{index}")
-        rows.append(
-            f'<li><span class="rank">{place + 1}</span><span class="title">{escape(title)}</span>'
-            f'<span class="tools">{up}{down}{remove}</span></li>'
-        )
-    order = "Oldest first; the last one counts as the latest." if count > 1 else ""
-    empty = '<p class="fine">Nothing here yet. Add a title above, or start from one of the people.</p>'
-    listed = f'<ol class="history">{"".join(rows)}</ol>' if rows else empty
-    clear = act("clear", "", "Clear", "Empty the history", "clear")
-    undo = act("undo", "", "Undo", "Back to before the last change", "undo") if visit.before else ""
-    return (
-        f'{said}<div class="head"><h3>{escape(whose(service, visit))} history</h3>'
-        f'<span class="tools wide">{undo}{clear if rows else ""}</span></div>'
-        f'{listed}<p class="fine">{order}</p>'
-    )
-
-
-def whose(service: Service, visit: Visit) -> str:
-    """ "Your", or whose history is looked at."""
-    return (
-        "Your" if visit.case is None else f"Visitor {service.dataset.users[service.cases[visit.case].user]}’s"
-    )
-
-
-def result(service: Service, visit: Visit, rerank: bool = False) -> str:
+def result(service: Service, visit: Visit, asked: Asked | None = None) -> str:
     """The right-hand side: sentence, experts, list, what the numbers mean, and where the time went."""
+    asked = asked or Asked(visit.place)
     try:
-        # A held-out person's next title may stand anywhere, so the whole order is asked for.
-        whole = len(service.catalog) - len(visit.history) if visit.case is not None and not rerank else TOP
-        done = service.recommend(visit.history, k=whole, rerank=rerank)
+        done = _recommend(service, visit, asked)
     except IloraError as error:
         return f'<div class="result"><p class="problem" role="alert">{escape(str(error))}</p></div>'
     target = None if visit.case is None else service.cases[visit.case].target
@@ -167,11 +55,20 @@ def result(service: Service, visit: Visit, rerank: bool = False) -> str:
     fill = mixture_style(done.gate) if done.gate else ""
     return (
         f'<div class="result" data-adapter="{done.adapter}" data-stage="{done.stage}" '
-        f'data-history="{"-".join(map(str, visit.history))}">'
+        f'data-history="{"-".join(map(str, visit.history))}"><h2 class="heard">The list</h2>'
         f'<p class="lead">{leaning(done, service.portraits, owner)}</p>{experts}'
         f"{ranked_list(done.items[:TOP], service.catalog.items, fill, target)}"
         f'<p class="fine">{_meaning(done)}</p>{_next_title(service, done, target)}'
         f"{_notes(done)}{_timings(done)}</div>"
+    )
+
+
+def _recommend(service: Service, visit: Visit, asked: Asked) -> Recommendation:
+    # A held-out person's next title may stand anywhere, so the whole order is asked for.
+    everything = visit.case is not None and not asked.rerank and asked.adapter != "base"
+    k = len(service.catalog) - (len(visit.history) if asked.new else 0) if everything else TOP
+    return service.recommend(
+        visit.history, k=k, adapter=asked.adapter, rerank=asked.rerank, exclude_seen=asked.new
     )
 
 
@@ -202,8 +99,33 @@ def _timings(done: Recommendation) -> str:
     return f'<p class="fine timings" title="Measured on this server for this list">{told}</p>'
 
 
-def build(service: Service, shared: Shared, first: Visit, first_result: str) -> None:
-    """Lay out the tab and connect it. `first_result` is the finished example the page opens with."""
+def explanation(service: Service, asked: Asked) -> Explanation | None:
+    """What mattered for a list; None where there is nothing to leave out. Raises Busy."""
+    history = asked.place[0]
+    if not history or asked.adapter == "base":
+        return None
+    return service.explain(history, k=TOP, adapter=asked.adapter, exclude_seen=asked.new)
+
+
+@dataclass(frozen=True)
+class First:
+    """What the tab opens with."""
+
+    result: str
+    why: str
+    telling: str
+
+
+def first(service: Service, visit: Visit) -> First:
+    """The finished example: list and explanation."""
+    done = explanation(service, Asked(visit.place))
+    shown = result(service, visit)  # second: its times are then those of a warm model
+    panel = why.NOTHING if done is None else why.why(service, done)
+    return First(shown, panel, why.most_telling(service, done))
+
+
+def build(service: Service, shared: Shared, visit: Visit, opens_with: First) -> None:
+    """Lay out the tab and connect it."""
 
     def find_titles(query: str) -> dict[str, object]:
         found = service.search(str(query))
@@ -219,49 +141,95 @@ def build(service: Service, shared: Shared, first: Visit, first_result: str) -> 
             search = piece(
                 SEARCH_BOX, js_on_load=script("search.js"), server_functions=[find_titles], elem_id="search"
             )
-            visitors = piece(visitor_chips(service, first), js_on_load=acts, elem_id="visitors")
-            history = piece(history_list(service, first), js_on_load=acts, elem_id="history")
-            rerank = gr.Checkbox(
-                label="Read the best 20 titles once more before ranking them (slower)",
-                visible=service.can_rerank,
-                container=False,
-                elem_id="rerank",
-            )
+            visitors = piece(visitor_chips(service, visit, "one"), js_on_load=acts, elem_id="visitors")
+            history = piece(history_list(service, visit), js_on_load=acts, elem_id="history")
+            telling = piece(opens_with.telling, elem_id="telling")
             with gr.Accordion("Paste a list of titles", open=False, elem_id="paste"):
                 text = gr.Textbox(
-                    show_label=False, container=False, lines=4, max_lines=8, placeholder="One title per line",
-                    max_length=20_000,
+                    label="One title or id per line", lines=4, max_lines=8, max_length=20_000,
+                    placeholder="Fargo\nHeat (1995)",
                 )  # fmt: skip
                 paste = gr.Button("Add these titles", size="sm")
+            with gr.Accordion("How the list is made", open=False, elem_id="options"):
+                choices = [
+                    (face, name) for face, name in CHOICES.items() if name in service.recommender.adapters
+                ]
+                adapter = gr.Radio(
+                    choices, value="ilora", label="Ranked by", container=False, elem_id="adapter"
+                )
+                new = gr.Checkbox(True, label="New to you: leave out what is in the history", container=False)
+                rerank = gr.Checkbox(
+                    label="Read the best 20 titles once more before ranking them (slower)",
+                    visible=service.can_rerank("ilora"),
+                    container=False,
+                    elem_id="rerank",
+                )
         with gr.Column(scale=3, min_width=320):
-            board = piece(first_result, js_on_load=acts, elem_id="result")
-    shown = gr.State((first, False))
+            board = piece(opens_with.result, js_on_load=acts, elem_id="result")
+            reasons = piece(opens_with.why, js_on_load=acts + script("why.js"), elem_id="why")
+    shown, drawn = gr.State(Asked(visit.place)), gr.State(visit.place)
+    changes = [shared.visit, history, visitors, drawn]
 
-    def on_act(visit: Visit, event: gr.EventData) -> tuple[Visit, str, str]:
-        after, said = changed(service, visit, str(event.name), str(event.value))
-        return after, history_list(service, after, said), visitor_chips(service, after)
+    def redrawn(visit: Visit, said: str = "") -> tuple[str, str, Place]:
+        return history_list(service, visit, said), visitor_chips(service, visit, "one"), visit.place
 
-    def on_paste(visit: Visit, lines: str) -> tuple[Visit, str, str, str]:
+    def on_act(visit: Visit, event: gr.EventData) -> tuple[object, ...]:
+        name, value = str(event.name), str(event.value)
+        if name == "random":
+            name, value = "case", str(secrets.randbelow(len(service.cases)))
+        after, said = changed(service, visit, name, value)
+        return after, *redrawn(after, said)
+
+    def on_paste(visit: Visit, lines: str) -> tuple[object, ...]:
         after, said = pasted(service, visit, lines or "")
-        return after, history_list(service, after, said), visitor_chips(service, after), ""
+        return after, *redrawn(after, said), ""
 
-    def refresh(visit: Visit, again: bool, tab: str, seen: object) -> tuple[object, object]:
-        if tab != "recommend" or seen == (visit, again):
-            return gr.skip(), gr.skip()
-        return result(service, visit, again), (visit, again)
+    def follow(visit: Visit, seen: Place) -> object:
+        # Changed on another tab; what was changed here is drawn already, with what was said about it.
+        return (gr.skip(),) * 3 if seen == visit.place else redrawn(visit)
 
-    changes = [shared.visit, history, visitors]
+    def on_adapter(chosen: str) -> tuple[str, object]:
+        name = chosen if chosen in ADAPTER_NAMES else "ilora"
+        return name, gr.update(visible=service.can_rerank(name), value=False)
+
+    def refresh(
+        visit: Visit, ranked_by: AdapterName, again: bool, fresh: bool, tab: str, seen: Asked
+    ) -> object:
+        asked = Asked(visit.place, ranked_by, again and service.can_rerank(ranked_by), fresh)
+        if tab != NAME or seen == asked:
+            return (gr.skip(),) * 4
+        can = visit.history and ranked_by != "base"
+        nothing = '<p class="fine telling"></p>'
+        return (
+            result(service, visit, asked),
+            why.WAITING if can else why.NOTHING,
+            why.most_telling(service, None) if can else nothing,
+            asked,
+        )
+
+    def explain(visit: Visit, seen: Asked, event: gr.EventData) -> object:
+        pressed = str(event.value) == "pressed"
+        if visit.place != seen.place or (service.turnstile.present and not pressed):
+            return gr.skip(), gr.skip()  # another list is on its way, or others need the model more
+        try:
+            done = explanation(service, seen)
+        except IloraError as error:
+            return why.refused(error), gr.skip()
+        if done is None:
+            return why.NOTHING, gr.skip()
+        return why.why(service, done, opened=pressed), why.most_telling(service, done)
+
     for source in (visitors, search, history, board):
-        source.act(on_act, shared.visit, changes, **AT_ONCE)
-    paste.click(on_paste, [shared.visit, text], [*changes, text], **AT_ONCE)
+        source.act(on_act, shared.visit, changes, **BY_HAND)
+    paste.click(on_paste, [shared.visit, text], [*changes, text], **BY_HAND)
+    adapter.change(on_adapter, adapter, [shared.adapter, rerank], **AT_ONCE)
     gr.on(
-        [shared.visit.change, rerank.change, shared.tab.change],
+        [shared.visit.change, shared.adapter.change, rerank.change, new.change, shared.tab.change],
         refresh,
-        [shared.visit, rerank, shared.tab, shown],
-        [board, shown],
-        concurrency_id="model",
-        concurrency_limit=1,
-        trigger_mode="always_last",
-        show_progress="minimal",
-        api_visibility="private",
+        [shared.visit, shared.adapter, rerank, new, shared.tab, shown],
+        [board, reasons, telling, shown],
+        **IN_TURN,
     )
+    reasons.act(explain, [shared.visit, shown], [reasons, telling], **IN_TURN)
+    shared.visit.change(follow, [shared.visit, drawn], changes[1:], **AT_ONCE)
+    shared.adapter.change(lambda chosen: chosen, shared.adapter, adapter, **AT_ONCE)

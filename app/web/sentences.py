@@ -1,6 +1,6 @@
 """The one sentence above each picture: plain words, computed from what is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from app.palette import expert_letter
@@ -55,4 +55,34 @@ def largest_move(lists: dict[AdapterName, Sequence[RankedItem]]) -> str:
     return (
         f"The experts move {moved} of {len(moves)} titles against LoRA; the farthest, "
         f"{escape(item.title)}, goes {direction} from {before[item.index]} to {item.rank}."
+    )
+
+
+def none_to_mix(some: bool) -> str:
+    """Why the mixing board has nothing to mix."""
+    return (
+        "This list is made without experts."
+        if some
+        else "With no history there is nothing to mix experts for."
+    )
+
+
+def mixed(done: Recommendation, before: Mapping[int, int], own: bool) -> str:
+    """What setting the mixture by hand does to the list."""
+    first = done.items[0]
+    strongest = max(range(len(done.gate)), key=done.gate.__getitem__)
+    if own:
+        return (
+            f"This is the mixture that the history asks for, most of it expert {expert_letter(strongest)} "
+            f"({percent(done.gate[strongest])}). Move a slider to see what the others would say."
+        )
+    moved = sum(before[item.index] != item.rank for item in done.items)
+    fresh = sum(before[item.index] > len(done.items) for item in done.items)
+    if not moved:
+        return f"With this mixture the first {len(done.items)} stay as they were."
+    was = before[first.index]
+    lead = "stays first" if was == 1 else f"comes first, from rank {was:,}"
+    return (
+        f"With this mixture {moved} of {len(done.items)} places change, {fresh or 'no'} "
+        f"title{'' if fresh == 1 else 's'} new: {escape(first.title)} {lead}."
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from app.metrics import Meter
@@ -13,9 +14,12 @@ from core.data.candidates import draw_candidates
 from core.data.dataset import Case, Dataset
 from core.data.registry import load_dataset
 from core.errors import UnknownItem
+from core.evaluation.asking import targets_of
+from core.evaluation.metrics import ranks_among
+from core.explanation import Explanation
 from core.recommendation import AdapterName, Recommendation
-from core.recommender import Comparison, Recommender
-from core.request import Entry
+from core.recommender import RETRIEVED, Comparison, Recommender
+from core.request import Entry, read_items
 from core.titles import fold
 from exports.bundle import BundleInfo, load_bundle
 from exports.bundle_check import read_info
@@ -89,10 +93,26 @@ class Service:
             for row, words in choose_visitors(names, shares, EXAMPLES)
         )
 
+    @cached_property
+    def _cases_by_user(self) -> dict[str, int]:
+        return {self.user_of(number): number for number in range(len(self.cases))}
+
     @property
-    def can_rerank(self) -> bool:
+    def people(self) -> tuple[str, ...]:
+        """Numbers of the held-out people, as the data set gives them."""
+        return tuple(self._cases_by_user)
+
+    def user_of(self, case: int) -> str:
+        """The data set's number of a held-out person."""
+        return self.dataset.users[self.cases[case].user]
+
+    def case_of(self, user: str) -> int | None:
+        """Position in `cases` of the held-out person with this number."""
+        return self._cases_by_user.get(user)
+
+    def can_rerank(self, adapter: AdapterName) -> bool:
         """Whether validation users found that reading the titles of the best 20 makes a better order."""
-        return self.recommender.choices["ilora"].rerank
+        return adapter in self.recommender.choices and self.recommender.choices[adapter].rerank
 
     def search(self, query: str, limit: int = 30) -> Found:
         """Titles for a half-typed query, at most `limit`."""
@@ -117,24 +137,66 @@ class Service:
         adapter: AdapterName = "ilora",
         rerank: bool = False,
         exclude_seen: bool = True,
+        gate: Sequence[float] | None = None,
     ) -> Recommendation:
         """As `Recommender.recommend`, in turn and measured. Raises Busy too."""
         with self.meter.request("recommend"), self.turnstile.pass_through():
             done = self.recommender.recommend(
-                history, k=k, adapter=adapter, rerank=rerank, exclude_seen=exclude_seen
+                history, k=k, adapter=adapter, rerank=rerank, exclude_seen=exclude_seen, gate=gate
             )
         self.meter.steps(done)
         return done
 
-    def compare(self, history: Sequence[int], case: int | None) -> Comparison:
-        """Every adapter over the same 20 titles, in turn and measured. Raises Busy too.
+    def explain(
+        self,
+        history: Sequence[Entry],
+        k: int = 10,
+        adapter: AdapterName = "ilora",
+        exclude_seen: bool = True,
+    ) -> Explanation:
+        """As `Recommender.without_each`, in turn and measured. Raises Busy too."""
+        with self.meter.request("explain"), self.turnstile.pass_through():
+            return self.recommender.without_each(history, k=k, adapter=adapter, exclude_seen=exclude_seen)
 
-        For a held-out case the titles are the evaluation's own: what came next among 19 drawn at random.
-        For everybody else they are the 20 that the router retrieves.
+    def compare(
+        self,
+        history: Sequence[Entry],
+        case: int | None = None,
+        candidates: Sequence[Entry] | None = None,
+        gate: Sequence[float] | None = None,
+        k: int = RETRIEVED,
+    ) -> Comparison:
+        """Every adapter over the same titles, in turn and measured. Raises Busy too.
+
+        For a held-out case they are the evaluation's own: what came next among 19 drawn at random. For
+        everybody else those that are named, or the 20 that the router retrieves.
         """
-        candidates = None if case is None else self.drawn(case)
+        if case is not None:
+            candidates = self.drawn(case)
         with self.meter.request("compare"), self.turnstile.pass_through():
-            return self.recommender.compare(history, candidates=candidates)
+            return self.recommender.compare(history, candidates=candidates, gate=gate, k=k)
+
+    def route(self, history: Sequence[Entry]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+        """What is known before the language model is asked: K expert weights, and the retrieved items.
+
+        Needs no turn: routing takes about a millisecond. Raises UnknownItem.
+        """
+        known = tuple(dict.fromkeys(read_items(self.catalog, history)))
+        routing = self.recommender.router.route([known])
+        return tuple(map(float, routing.gate[0])), tuple(map(int, routing.retrieved[0]))
+
+    def right(self, cases: Sequence[int], adapter: AdapterName) -> list[bool]:
+        """Whether an adapter puts what came next first among the evaluation's 20, for each held-out case.
+
+        One turn for all of them, so ask for few at once. Raises Busy too.
+        """
+        asked = [self.cases[case] for case in cases]
+        candidates = draw_candidates(self.dataset, asked)
+        histories = [case.history for case in asked]
+        with self.meter.request("tally"), self.turnstile.pass_through():
+            scores = self.recommender.score_candidates(histories, candidates, adapter)
+        columns = (candidates == targets_of(asked)[:, None]).argmax(1)
+        return [bool(rank == 1) for rank in ranks_among(scores, columns)]
 
     def drawn(self, case: int) -> list[int]:
         """The evaluation's candidates of one held-out person: 20 dense indices, the target among them."""

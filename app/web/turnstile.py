@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,35 +18,45 @@ class Busy(IloraError):
 
 
 class Turnstile:
-    """Lets one caller in and at most `line` others wait; safe to use from several threads.
+    """Lets one caller in and at most `line` others wait, first come first served; safe to share by threads.
 
-    Two forward passes at once on the same cores take longer than one after the other, hence one.
+    Two forward passes at once on the same cores take longer than one after the other, hence one. In order,
+    because a bare lock lets one who asks again and again overtake everybody.
     """
 
     def __init__(self, line: int) -> None:
         self.line = line
-        self._turn = threading.Lock()
         self._count = threading.Lock()
-        self._present = 0
+        self._present: deque[threading.Event] = deque()  # the first one is inside
         self._usual = 1.0  # seconds one caller stays inside, a moving average
+
+    @property
+    def present(self) -> int:
+        """How many are inside or in line."""
+        return len(self._present)
 
     @property
     def waiting(self) -> int:
         """How many are in line, besides the one inside."""
-        return max(0, self._present - 1)
+        return max(0, self.present - 1)
 
     @contextmanager
     def pass_through(self) -> Iterator[None]:
         """Wait for the turn and hold it. Raises Busy at once when the line is full."""
+        turn = threading.Event()
         with self._count:
-            if self._present > self.line:
-                raise Busy(self._present * self._usual)
-            self._present += 1
+            if len(self._present) > self.line:
+                raise Busy(len(self._present) * self._usual)
+            self._present.append(turn)
+            if len(self._present) == 1:
+                turn.set()
         try:
-            with self._turn:
-                start = time.perf_counter()
-                yield
-                self._usual += 0.2 * (time.perf_counter() - start - self._usual)
+            turn.wait()
+            start = time.perf_counter()
+            yield
+            self._usual += 0.2 * (time.perf_counter() - start - self._usual)
         finally:
             with self._count:
-                self._present -= 1
+                self._present.remove(turn)
+                if self._present:
+                    self._present[0].set()

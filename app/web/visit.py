@@ -1,10 +1,15 @@
-"""One visitor's state: an ordered history and the one before it. Every change makes a new, frozen `Visit`."""
+"""One visitor's state: a history, what it was before and after. Every change makes a new `Visit`."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-MAX_HISTORY = 100
+MAX_HISTORY = 200
 """More titles than anybody types; keeps a pasted file from being taken for a history."""
+STEPS = 20
+"""Steps of undo that are kept: a chain without end would grow with every click."""
+
+Place = tuple[tuple[int, ...], int | None]
+"""A history and the held-out visitor whose untouched history it is."""
 
 
 @dataclass(frozen=True)
@@ -14,16 +19,22 @@ class Visit:
     Attributes:
         history: dense item indices, oldest first, none twice.
         case: position of the held-out visitor in `Service.cases` whose untouched history this is, else None.
-        before: the visit before the last change, for one step of undo.
+        past: where undo goes, the last one first to be taken.
+        future: where redo goes, the last one first to be taken.
     """
 
     history: tuple[int, ...] = ()
     case: int | None = None
-    before: "Visit | None" = None
+    past: tuple[Place, ...] = ()
+    future: tuple[Place, ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """What lists depend on: two visits at one place get the same answer, however they came there."""
+        return self.history, self.case
 
     def _changed(self, history: Iterable[int], case: int | None = None) -> "Visit":
-        # Only one step is kept: a chain of visits would grow with every click.
-        return Visit(tuple(history), case, replace(self, before=None))
+        return Visit(tuple(history), case, (*self.past, self.place)[-STEPS:])
 
     def add(self, *items: int) -> "Visit":
         """Append items that are not there yet, up to `MAX_HISTORY`."""
@@ -55,5 +66,13 @@ class Visit:
         return self._changed(history, case)
 
     def undo(self) -> "Visit":
-        """Back to before the last change; undoing twice is redoing."""
-        return self if self.before is None else replace(self.before, before=replace(self, before=None))
+        """Back to before the last change."""
+        if not self.past:
+            return self
+        return Visit(*self.past[-1], self.past[:-1], (*self.future, self.place))
+
+    def redo(self) -> "Visit":
+        """Take the last undo back; a change in between ends that."""
+        if not self.future:
+            return self
+        return Visit(*self.future[-1], (*self.past, self.place), self.future[:-1])
