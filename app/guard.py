@@ -4,8 +4,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MOST_BYTES = 64 * 1024
-"""A hundred titles of 300 characters fit twice; anything longer is not a history."""
+MOST_BYTES = 256 * 1024
+"""Two hundred titles of 300 characters fit; anything longer is not a history."""
 # Gradio builds its templates in the browser (unsafe-eval), styles them inline; nothing comes from elsewhere.
 POLICY = "; ".join(
     [

@@ -1,31 +1,53 @@
 """The server: the page and the HTTP interface on one port, which answers only when everything is ready."""
 
+import asyncio
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
+from app.access import Access, Login, Rate
 from app.api import add_api
 from app.guard import Guard
 from app.listening import listen
-from app.web.page import build_page
-from app.web.service import Service
+from app.web.page import WAITING, build_page
+from app.web.service import LINE, Service
 from app.web.theme import css, theme
 
+FINISHING = 60.0
+"""Seconds that answers under way, and those in line before the stop, get to be finished."""
 LEAVING = 3
-"""Seconds that open pages get when the server stops; their live connections would hold it up for ever."""
+"""Seconds that open pages get after that; their live connections would hold the server up for ever."""
 
 
-def create_app(service: Service) -> FastAPI:
+@dataclass(frozen=True)
+class Limits:
+    """How much is let in.
+
+    Attributes:
+        line: how many may wait for the model; the page's own queue holds twice as many.
+        per_minute: questions of one address, 0 for no limit.
+        login: name and password for everything but /health, or None.
+    """
+
+    line: int = LINE
+    per_minute: int = 0
+    login: Login | None = None
+
+
+def create_app(service: Service, limits: Limits | None = None) -> FastAPI:
     """Page, HTTP interface, health and metrics over one service."""
+    limits = limits or Limits()
+    service.turnstile.line = limits.line
     # No /docs: its page fetches scripts from another host, and nothing may leave this one.
     app = FastAPI(title="ilora", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     add_api(app, service)
     gr.mount_gradio_app(
         app,
-        build_page(service),
+        build_page(service, max(WAITING, 2 * limits.line)),
         path="/",
         theme=theme(),
         css=css(),
@@ -40,11 +62,37 @@ def create_app(service: Service) -> FastAPI:
         mcp_server=False,
         app_kwargs={"docs_url": None, "redoc_url": None},
     )
+    rate = Rate(limits.per_minute) if limits.per_minute else None
+    app.add_middleware(Access, login=limits.login, rate=rate)
     app.add_middleware(Guard)
     return app
 
 
-def serve(reserved: socket.socket, opened: Callable[[], Service], say: Callable[[str], None]) -> None:
+class GracefulServer(uvicorn.Server):
+    """Stops in three steps: nobody new, then what was begun is answered, then open pages are let go."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, after the model has answered everybody in line."""
+        for server in self.servers:
+            server.close()
+        self.service.turnstile.close()
+        waited = 0.0
+        while self.service.turnstile.present and waited < FINISHING and not self.force_exit:
+            await asyncio.sleep(0.05)
+            waited += 0.05
+        await super().shutdown(sockets)
+
+
+def serve(
+    reserved: socket.socket,
+    opened: Callable[[], Service],
+    say: Callable[[str], None],
+    limits: Limits | None = None,
+) -> None:
     """Open the service, then answer on a reserved port until stopped.
 
     Raises:
@@ -53,8 +101,9 @@ def serve(reserved: socket.socket, opened: Callable[[], Service], say: Callable[
     """
     service = opened()
     say("Computing the example that the page opens with.")
-    app = create_app(service)
+    app = create_app(service, limits)
     address = listen(reserved)
     say(f"Ready: {address}")
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=LEAVING)
-    uvicorn.Server(config).run(sockets=[reserved])
+    GracefulServer(config, service).run(sockets=[reserved])
+    say("Stopped: everything that was asked is answered.")

@@ -26,6 +26,21 @@ def serve(
             show_default="the one that comes with ilora",
         ),
     ] = None,
+    auth: Annotated[
+        str | None,
+        typer.Option(
+            help="NAME:PASSWORD that everybody needs (HTTP Basic); behind TLS only. Safer in the variable.",
+            envvar="ILORA_AUTH",
+            show_default="open to all",
+        ),
+    ] = None,
+    max_queue: Annotated[
+        int,
+        typer.Option(help="How many may wait for the model; the next one is told when to come back.", min=0),
+    ] = 16,
+    rate: Annotated[
+        int, typer.Option(help="Questions a minute that one address may ask; 0 is no limit.", min=0)
+    ] = 0,
 ) -> None:
     """Open the page: recommendations, experts, and the comparison with plain LoRA."""
     began = time.perf_counter()
@@ -33,9 +48,11 @@ def serve(
     def say(sentence: str) -> None:
         typer.echo(f"[{time.perf_counter() - began:5.1f} s] {sentence}", err=True)
 
+    from app.access import Login
     from exports.bundle_check import read_info
     from exports.bundle_info import DEFAULT_BUNDLE
 
+    login = None if auth is None else Login.parse(auth)
     folder = bundle or DEFAULT_BUNDLE
     read_info(folder)  # a missing bundle is told at once, before the slow imports
     # Read once, when torch is loaded: idle threads sleep rather than spin. Spinning ones take the cores from
@@ -43,6 +60,7 @@ def serve(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with reserve(host, port) as reserved:
         say("Starting.")
+        from app.server import Limits
         from app.server import serve as run
         from app.web.service import Service, open_service
 
@@ -50,4 +68,4 @@ def serve(
             with DownloadBar(folder.name) as bar:
                 return open_service(folder, say, bar)
 
-        run(reserved, opened, say)
+        run(reserved, opened, say, Limits(max_queue, rate, login))

@@ -10,6 +10,9 @@ const press = (button) => {
   }
   const field = button.dataset.from && document.getElementById(button.dataset.from);
   held = button.dataset.key ?? null;
+  // Acknowledged at once, whatever the server is doing; the redraw, or three seconds, take the sign away.
+  button.classList.add("busy");
+  setTimeout(() => button.classList.remove("busy"), 3000);
   trigger("act", { name: button.dataset.act, value: field ? field.value : button.dataset.value });
 };
 

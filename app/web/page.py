@@ -5,6 +5,7 @@ from types import ModuleType
 import gradio as gr
 
 from app.web import compare, memory, mixing, recommend
+from app.web.endpoints import add_endpoints
 from app.web.service import Service
 from app.web.tab import AT_ONCE, BY_HAND, Shared
 from app.web.theme import piece, script
@@ -44,6 +45,7 @@ def build_page(service: Service, waiting: int = WAITING) -> gr.Blocks:
                     tab.build(service, shared, visit, opens_with[tab.NAME])
                 opening.select(lambda name=tab.NAME: name, None, shared.tab, **AT_ONCE)
         _remember(service, shared, visit, tabs, said)
+        add_endpoints(service)
     page.queue(max_size=waiting, default_concurrency_limit=1)
     return page
 

@@ -20,6 +20,7 @@ from core.explanation import Explanation
 from core.recommendation import AdapterName, Recommendation
 from core.recommender import RETRIEVED, Comparison, Recommender
 from core.request import Entry, read_items
+from core.routing import Indices
 from core.titles import fold
 from exports.bundle import BundleInfo, load_bundle
 from exports.bundle_check import read_info
@@ -190,8 +191,7 @@ class Service:
 
         One turn for all of them, so ask for few at once. Raises Busy too.
         """
-        asked = [self.cases[case] for case in cases]
-        candidates = draw_candidates(self.dataset, asked)
+        asked, candidates = [self.cases[case] for case in cases], self.candidates(cases)
         histories = [case.history for case in asked]
         with self.meter.request("tally"), self.turnstile.pass_through():
             scores = self.recommender.score_candidates(histories, candidates, adapter)
@@ -200,7 +200,11 @@ class Service:
 
     def drawn(self, case: int) -> list[int]:
         """The evaluation's candidates of one held-out person: 20 dense indices, the target among them."""
-        return [int(index) for index in draw_candidates(self.dataset, [self.cases[case]])[0]]
+        return [int(index) for index in self.candidates([case])[0]]
+
+    def candidates(self, cases: Sequence[int]) -> Indices:
+        """The evaluation's candidates of several held-out people: [n, 20]."""
+        return draw_candidates(self.dataset, [self.cases[case] for case in cases])
 
 
 def _entries(text: str) -> list[str]:

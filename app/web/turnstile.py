@@ -40,6 +40,10 @@ class Turnstile:
         """How many are in line, besides the one inside."""
         return max(0, self.present - 1)
 
+    def close(self) -> None:
+        """Let nobody new into the line; whoever stands in it is still served."""
+        self.line = -1
+
     @contextmanager
     def pass_through(self) -> Iterator[None]:
         """Wait for the turn and hold it. Raises Busy at once when the line is full."""

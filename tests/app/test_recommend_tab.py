@@ -5,10 +5,12 @@ import re
 import pytest
 
 from app.web import compare
-from app.web.recommend import changed, history_list, pasted, result, unknown_title
+from app.web.history import changed, history_list, pasted, unknown_title, visitor_chips
+from app.web.recommend import Asked, result
 from app.web.service import Service
 from app.web.visit import Visit
 from core.errors import UnknownItem
+from core.recommendation import AdapterName
 
 FARGO = "Fargo (1996)"
 
@@ -66,14 +68,33 @@ def test_buttons_move_remove_clear_and_undo(service: Service) -> None:
     removed, _ = changed(service, visit, "remove", "11")
     assert removed.history == (10, 12)
     assert changed(service, removed, "undo", "")[0].history == (10, 11, 12)
+    back = changed(service, removed, "undo", "")[0]
+    assert changed(service, back, "redo", "")[0].history == (10, 12)
     assert changed(service, visit, "clear", "")[0].history == ()
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("add", "-1"), ("add", "999999"), ("visitor", "-1"), ("dance", "3")]
+    ("name", "value"),
+    [("add", "-1"), ("add", "999999"), ("case", "-1"), ("case", "9999"), ("dance", "3"), ("up", "x")],
 )
 def test_a_forged_press_changes_nothing(service: Service, name: str, value: str) -> None:
     assert changed(service, Visit((10, 11)), name, value)[0].history == (10, 11)
+
+
+def test_anybody_can_be_looked_at_by_number_and_a_wrong_number_says_which_there_are(service: Service) -> None:
+    user = service.people[-1]
+    after, said = changed(service, Visit((3,)), "person", f" {user} ")
+    assert after.case is not None and service.user_of(after.case) == user and said == ""
+    for wrong in ("", "no one", "<b>"):
+        kept, said = changed(service, Visit((3,)), "person", wrong)
+        assert kept == Visit((3,)) and service.people[0] in said and "<b>" not in said
+
+
+def test_the_examples_are_pressed_only_while_their_history_is_untouched(service: Service) -> None:
+    case = service.visitors[0].case
+    visit = Visit(service.cases[case].history, case)
+    assert visitor_chips(service, visit, "one").count('aria-pressed="true"') == 1
+    assert 'aria-pressed="true"' not in visitor_chips(service, visit.remove(visit.history[0]), "one")
 
 
 def test_the_history_shows_every_title_in_order(service: Service) -> None:
@@ -88,12 +109,33 @@ def test_a_visitor_is_told_where_the_next_title_really_stands(service: Service) 
     whole = service.recommend(service.cases[case].history, k=len(service.catalog))
     rank = next(item.rank for item in whole.items if item.index == service.cases[case].target)
     assert f"rank {rank:,} here" in html
-    assert html.count("<li>") == 10
+    assert html.count("<li ") == 10
 
 
 def test_one_title_and_none_work_and_say_what_they_did(service: Service) -> None:
     assert "says little" in result(service, Visit((_index(service, FARGO),)))
     assert "most watched" in result(service, Visit())
+
+
+def test_what_is_known_comes_back_only_where_it_is_asked_for(service: Service) -> None:
+    visit = Visit(service.cases[service.visitors[0].case].history)
+    known = set(visit.history)
+
+    def ranked(new: bool) -> set[int]:
+        html = result(service, visit, Asked(visit.place, new=new))
+        return {int(index) for index in re.findall(r'<li data-item="(\d+)"', html)}
+
+    assert not ranked(True) & known
+    assert len(ranked(False)) == 10 and ranked(False) & known
+
+
+@pytest.mark.parametrize("adapter", ["lora", "base"])
+def test_another_adapter_ranks_and_says_that_it_has_no_experts(
+    service: Service, adapter: AdapterName
+) -> None:
+    visit = Visit((10, 11, 12))
+    html = result(service, visit, Asked(visit.place, adapter))
+    assert f'data-adapter="{adapter}"' in html and "no experts" in html and 'class="experts"' not in html
 
 
 def test_a_full_line_is_said_in_place_of_the_list(service: Service) -> None:
@@ -126,7 +168,7 @@ def test_moves_shown_are_the_difference_of_the_ranks_shown(service: Service) -> 
         assert line is not None
         steps = before[item.index] - item.rank
         sign = "=" if steps == 0 else f"{'▲' if steps > 0 else '▼'}{abs(steps)}"
-        assert f">{sign}</span>" in line.group()
+        assert f">{sign}<" in line.group()
 
 
 def test_an_own_history_is_compared_on_retrieved_titles_without_a_star(service: Service) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.visit import MAX_HISTORY, Visit
+from app.web.visit import MAX_HISTORY, STEPS, Visit
 
 ITEMS = st.lists(st.integers(0, 50), unique=True, max_size=12)
 
@@ -29,20 +29,52 @@ def test_a_history_stops_growing_at_its_limit() -> None:
     assert len(Visit().add(*range(500)).history) == MAX_HISTORY
 
 
-def test_undo_restores_history_and_whose_it_was_and_undoing_again_redoes() -> None:
-    visitor = Visit().become(3, (7, 8, 9))
-    changed = visitor.remove(8)
-    assert (changed.history, changed.case) == ((7, 9), None)
-    back = changed.undo()
-    assert (back.history, back.case) == ((7, 8, 9), 3)
-    assert back.undo().history == (7, 9)
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["add", "remove", "up", "clear"]), st.integers(0, 9)), max_size=15
+)
 
 
-def test_only_one_step_back_is_kept_however_many_changes() -> None:
+def _after(visit: Visit, name: str, item: int) -> Visit:
+    if name == "up":
+        return visit.move(item, -1)
+    return visit.clear() if name == "clear" else getattr(visit, name)(item)
+
+
+@given(CHANGES)
+def test_undoing_everything_and_redoing_it_passes_through_the_same_places(
+    changes: list[tuple[str, int]],
+) -> None:
+    visit = Visit().become(3, (7, 8, 9))
+    places = [visit.place]
+    for change in changes:
+        after = _after(visit, *change)
+        places += [after.place] if after is not visit else []
+        visit = after
+    for place in reversed(places[:-1]):
+        visit = visit.undo()
+        assert visit.place == place
+    for place in places[1:]:
+        visit = visit.redo()
+        assert visit.place == place
+    assert visit.redo() is visit
+
+
+def test_undo_restores_whose_history_it_was() -> None:
+    changed = Visit().become(3, (7, 8, 9)).remove(8)
+    assert changed.place == ((7, 9), None)
+    assert changed.undo().place == ((7, 8, 9), 3)
+
+
+def test_a_change_after_an_undo_ends_what_could_be_redone() -> None:
+    visit = Visit((1, 2)).add(3).undo().add(4)
+    assert visit.redo() is visit and visit.undo().history == (1, 2)
+
+
+def test_steps_back_are_limited_however_many_changes() -> None:
     visit = Visit()
-    for item in range(20):
+    for item in range(3 * STEPS):
         visit = visit.add(item)
-    assert visit.before is not None and visit.before.before is None
+    assert len(visit.past) == STEPS
 
 
 def test_a_change_that_changes_nothing_keeps_the_visitor() -> None:
