@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench format bundle evidence install install-dev data chromium port
+.PHONY: help demo test lint bench format bundle evidence install install-dev data chromium axe port
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -29,7 +29,7 @@ demo: port install data ## Open the web page on http://127.0.0.1:7860 (another p
 test bench: export OMP_NUM_THREADS ?= 2
 # Idle threads sleep: spinning ones take the cores from the browser, and from the server it looks at.
 test: export OMP_WAIT_POLICY ?= PASSIVE
-test: install-dev chromium lint data ## Lint, then run every test, in a real browser too
+test: install-dev chromium axe lint data ## Lint, then run every test, in a real browser too
 	@$(BIN)/pytest
 
 bench: install-dev data ## Run the benchmarks (ratios inside one run, never seconds)
@@ -73,6 +73,9 @@ data: install ## Fetch the backbone and MovieLens into the cache, once
 
 chromium: ## Install Chromium for the browser tests, when there is none
 	@.ci/chromium
+
+axe: ## Fetch axe-core for the accessibility tests, once
+	@.ci/axe
 
 port:
 	@if (exec 3<>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; then \

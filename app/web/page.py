@@ -32,6 +32,7 @@ def build_page(service: Service, waiting: int = WAITING) -> gr.Blocks:
         tab.NAME: tab.first(service, visit) for tab in reversed(TABS)
     }  # the first one on a warm model
     with gr.Blocks(title=NAME, analytics_enabled=False, fill_width=False, delete_cache=(3600, 3600)) as page:
+        add_endpoints(service)  # first, so that no function of a tab takes their names
         shared = Shared(
             visit=gr.State(visit, time_to_live=FORGET_AFTER),
             tab=gr.State(NAMES[0]),
@@ -45,7 +46,6 @@ def build_page(service: Service, waiting: int = WAITING) -> gr.Blocks:
                     tab.build(service, shared, visit, opens_with[tab.NAME])
                 opening.select(lambda name=tab.NAME: name, None, shared.tab, **AT_ONCE)
         _remember(service, shared, visit, tabs, said)
-        add_endpoints(service)
     page.queue(max_size=waiting, default_concurrency_limit=1)
     return page
 

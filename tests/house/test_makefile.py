@@ -56,7 +56,14 @@ def test_demo_creates_the_environment_installs_fetches_and_serves(checkout: Path
 def test_test_ends_with_pytest_after_browser_lint_and_data(checkout: Path) -> None:
     planned = _make("-n", "test", folder=checkout).stdout
     assert _in_order(
-        planned, "requirements-dev.txt", ".ci/chromium", "ruff check", "mypy", "ilora data fetch", "pytest"
+        planned,
+        "requirements-dev.txt",
+        ".ci/chromium",
+        ".ci/axe",
+        "ruff check",
+        "mypy",
+        "ilora data fetch",
+        "pytest",
     )
     assert planned.rstrip().splitlines()[-1] == ".venv/bin/pytest"
 

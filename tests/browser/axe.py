@@ -1,0 +1,24 @@
+"""What axe-core finds on a page: rules of WCAG that a machine can check."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+SCRIPT = Path(__file__).parents[2] / ".cache" / "axe" / "axe.min.js"
+GRAVE = ("serious", "critical")
+
+
+def grave_findings(page: Page) -> list[str]:
+    """Serious and critical findings, one line each: the rule, and the first elements that break it."""
+    if not SCRIPT.is_file():
+        pytest.skip("axe-core is not here: `make axe` fetches it")
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(SCRIPT.read_text(encoding="utf-8"))  # in the page, past its policy on scripts
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{violation['id']} ({violation['impact']}): "
+        + " | ".join(node["html"][:160] for node in violation["nodes"][:4])
+        for violation in found["violations"]
+        if violation["impact"] in GRAVE
+    ]
