@@ -45,7 +45,7 @@ def comparison(service: Service, visit: Visit) -> str:
     return (
         f'<p class="lead">{_sentence(service, done, target)}</p>'
         f'<p class="fine">{_which_titles(service, done, target)}</p>'
-        f'<div class="three">{columns}</div>'
+        f'<div class="three" tabindex="0" role="region" aria-label="The lists side by side">{columns}</div>'
     )
 
 

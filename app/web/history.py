@@ -142,9 +142,9 @@ def _tools(visit: Visit) -> str:
     order = (
         '<button type="button" class="act phone" data-toggle="ordering" aria-pressed="false">Order</button>'
     )
-    undo = act("undo", "", "Undo", "Back to before the last change", "undo", off=not visit.past)
-    redo = act("redo", "", "Redo", "Take the last undo back", "redo", off=not visit.future)
-    clear = act("clear", "", "Clear", "Empty the history", "clear", off=not visit.history)
+    undo = act("undo", "", "Undo", "Undo: back to before the last change", "undo", off=not visit.past)
+    redo = act("redo", "", "Redo", "Redo: take the last undo back", "redo", off=not visit.future)
+    clear = act("clear", "", "Clear", "Clear: empty the history", "clear", off=not visit.history)
     return f"{order if len(visit.history) > 1 else ''}{undo}{redo}{clear}"
 
 

@@ -40,6 +40,8 @@ def theme() -> gr.themes.Base:
         # Gradio's own greys are too faint to read small (below 4.5 to 1 on white).
         body_text_color_subdued="*neutral_500",
         body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
         input_placeholder_color="*neutral_500",
         input_placeholder_color_dark="*neutral_400",
     )

@@ -6,7 +6,6 @@ import urllib.request
 from urllib.parse import urlsplit
 
 import psutil
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.people import Server, Visitor
@@ -51,7 +50,7 @@ def test_type_pick_and_see_the_list_and_the_bars_change(visitor: Visitor) -> Non
     expect(page.locator("#search-box")).to_have_value("")
     _redrawn(page, before)
     assert page.locator("#result .expert .number").all_inner_texts() != bars
-    expect(page.locator("#history h3")).to_have_text("Your history")
+    expect(page.locator("#history h2")).to_have_text("Your history")
     visitor.screenshot("recommend-after-picking")
 
 
@@ -96,9 +95,11 @@ def test_remove_move_and_undo_change_history_and_list(visitor: Visitor) -> None:
     expect(page.locator(HISTORY)).to_have_count(9)
     assert titles[5] not in _titles(page)
     _redrawn(page, before)
-    page.get_by_role("button", name="Back to before the last change").click()
+    page.get_by_role("button", name="Undo").click()
     expect(page.locator(HISTORY)).to_have_count(10)
     assert titles[5] in _titles(page)
+    page.get_by_role("button", name="Redo").click()
+    expect(page.locator(HISTORY)).to_have_count(9)
 
 
 def test_the_keyboard_keeps_its_place_when_the_history_is_redrawn(visitor: Visitor) -> None:
@@ -223,13 +224,21 @@ def _brightness(page: Page) -> float:
     return sum(channels) / 3
 
 
-@pytest.mark.parametrize("tab", ["Recommend", "Compare"])
-def test_a_phone_needs_no_sideways_scrolling(phone: Visitor, tab: str) -> None:
+def test_a_phone_needs_no_sideways_scrolling_and_can_order_the_history(phone: Visitor) -> None:
     page = phone.page
-    page.get_by_role("tab", name=tab).click()
-    expect(page.locator("#result" if tab == "Recommend" else "#comparison")).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    phone.screenshot(f"phone-{tab.lower()}")
+    for tab, shown in (("Recommend", "#result"), ("Mixing board", "#mixed"), ("Compare", "#comparison")):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator(shown)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        phone.screenshot(f"phone-{tab.split()[0].lower()}")
+    page.get_by_role("tab", name="Recommend").click()
+    titles = _titles(page)
+    later = page.get_by_role("button", name=f"Move {titles[0]} later")
+    expect(later).to_be_hidden()
+    page.get_by_role("button", name="Order").click()
+    later.click()
+    expect(page.locator(f"{HISTORY} .title").first).to_have_text(titles[1])
+    expect(later).to_be_visible()  # the history was drawn anew, and is still being ordered
 
 
 def test_nothing_is_asked_of_another_host_and_nothing_complains(visitor: Visitor, server: Server) -> None:

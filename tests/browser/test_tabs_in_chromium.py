@@ -1,0 +1,131 @@
+"""Why, the mixing board, who is right, and what survives a refresh; and what axe-core thinks of all of it."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.axe import grave_findings
+from tests.browser.people import Server, Visitor
+
+HISTORY = "#history ol.history li"
+TABS = ("Recommend", "Mixing board", "Compare")
+
+
+def _add_fargo(page: Page) -> None:
+    page.locator("#search-box").press_sequentially("farg")
+    expect(page.get_by_role("option").first).to_contain_text("Fargo (1996)")
+    page.keyboard.press("Enter")
+    expect(page.locator(HISTORY)).to_have_count(11)
+
+
+def test_why_a_list_is_as_it_is_comes_by_itself_and_opens_on_a_press(visitor: Visitor) -> None:
+    page = visitor.page
+    telling = page.locator("#telling b").inner_text()
+    summary = page.locator("#why summary")
+    assert telling in summary.inner_text()
+    expect(page.locator("#why .omissions")).to_be_hidden()
+    summary.click()
+    expect(page.locator("#why .omissions li")).to_have_count(10)
+    assert telling in page.locator("#why .omissions li").first.inner_text()
+    visitor.screenshot("recommend-why")
+    _add_fargo(page)
+    expect(page.locator("#why [data-wait]")).to_have_count(1)  # the old reasons are gone with the old list
+    expect(page.locator("#why .omissions li")).to_have_count(11)
+    expect(page.locator("#telling b")).not_to_be_empty()
+
+
+def test_the_list_follows_the_sliders_with_old_ranks_and_presets_set_them(visitor: Visitor) -> None:
+    page = visitor.page
+    page.get_by_role("tab", name="Mixing board").click()
+    before = page.locator("#mixed ol.ranked .title").all_inner_texts()
+    assert before == page.locator("#result ol.ranked .title").all_text_contents()
+    expect(page.locator("#mixed .move")).to_have_count(0)
+    slider = page.get_by_role("slider").nth(2)
+    slider.focus()
+    page.keyboard.press("End")  # the keyboard alone moves a slider
+    shares = [float(text.rstrip(" %")) for text in page.locator("#mixer output").all_inner_texts()]
+    assert sum(shares) == pytest.approx(100, abs=2.1)
+    expect(page.locator("#mixed .move")).to_have_count(10)
+    expect(slider).to_be_focused()
+    expect(page.locator("#mixed .was").first).to_contain_text("was")
+    visitor.screenshot("mixing-moved")
+    page.get_by_role("button", name="A alone").click()
+    expect(page.locator("#mixed .result")).to_have_attribute("data-gate", re.compile(r"^1\.000,0\.000"))
+    assert page.locator("#mixer output").all_inner_texts()[0] == "100 %"
+    page.get_by_role("button", name="own mixture").click()
+    expect(page.locator("#mixed .move")).to_have_count(0)
+    assert page.locator("#mixed ol.ranked .title").all_inner_texts() == before
+
+
+def test_a_refresh_keeps_and_a_link_carries_history_adapter_and_tab(
+    visitor: Visitor, browser: Browser, server: Server
+) -> None:
+    page = visitor.page
+    _add_fargo(page)
+    page.get_by_role("button", name="How the list is made").click()
+    page.get_by_label("LoRA, one for all").click()
+    expect(page.locator("#result .result")).to_have_attribute("data-adapter", "lora")
+    titles = page.locator(f"{HISTORY} .title").all_inner_texts()
+    page.get_by_role("tab", name="Mixing board").click()
+    expect(page.locator("#memory [data-state]")).to_have_attribute("data-state", re.compile("mixing"))
+    page.reload()
+    expect(page.locator(HISTORY)).to_have_count(11)
+    expect(page.get_by_role("tab", name="Mixing board")).to_have_attribute("aria-selected", "true")
+    page.get_by_role("button", name="Link to this view").click()
+    link = page.get_by_label("Link to this view").last.input_value()
+    assert "adapter=lora" in link and "tab=mixing" in link and link.count(",") == 10
+    somebody = browser.new_context()
+    other = somebody.new_page()
+    other.goto(f"{link}&history=".replace("&history=", ""))
+    expect(other.get_by_role("tab", name="Mixing board")).to_have_attribute("aria-selected", "true")
+    other.get_by_role("tab", name="Recommend").click()
+    expect(other.locator(HISTORY)).to_have_count(11)
+    assert other.locator(f"{HISTORY} .title").all_inner_texts() == titles
+    expect(other.locator("#result .result")).to_have_attribute("data-adapter", "lora")
+    other.goto(f"{server.address}/?history=100,%F0%9F%8E%AC,no-such&tab=compare")
+    expect(other.locator("#said")).to_contain_text("🎬")
+    expect(other.locator("#compare-history")).to_contain_text("Your history: Fargo (1996)")
+    kept = json.loads(other.evaluate("JSON.stringify(Object.values(localStorage))"))
+    assert any('"history":["100"]' in value for value in kept) and "history" not in other.url
+    somebody.close()
+
+
+def test_people_are_asked_before_the_visitors_eyes_and_asking_stops(visitor: Visitor) -> None:
+    page = visitor.page
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_role("button", name="Ask people").click()
+    expect(page.locator("#tally .tally")).to_have_attribute("data-asked", re.compile(r"^(8|12|16|20)$"))
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#tally")).to_contain_text("Stopped")
+    asked = page.locator("#tally .tally").get_attribute("data-asked")
+    assert f"Of {asked} people iLoRA alone was right" in page.locator("#tally .lead").inner_text()
+    assert page.locator("#tally tbody tr").count() == 2
+    visitor.screenshot("compare-tally")
+
+
+def test_anybody_by_number_at_random_and_a_wrong_number(visitor: Visitor) -> None:
+    page = visitor.page
+    page.get_by_label("A person’s number").first.fill("1")
+    page.keyboard.press("Enter")
+    expect(page.locator("#history h2")).to_have_text("Visitor 1’s history")
+    page.get_by_label("A person’s number").first.fill("no one")
+    page.get_by_role("button", name="Show").first.click()
+    expect(page.locator("#history .message")).to_contain_text("There is no person “no one”")
+    page.get_by_role("button", name="Anybody").first.click()
+    expect(page.locator("#history h2")).not_to_have_text("Visitor 1’s history")
+
+
+@pytest.mark.parametrize("who", ["visitor", "night", "phone"])
+def test_axe_finds_nothing_serious_on_any_tab(who: str, request: pytest.FixtureRequest) -> None:
+    page = request.getfixturevalue(who).page
+    page.locator("#why summary").click()
+    page.get_by_role("button", name="How the list is made").click()
+    found = []
+    for tab in TABS:
+        page.get_by_role("tab", name=tab).click()
+        expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
+        page.mouse.move(0, 0)
+        found += [f"{tab}: {finding}" for finding in grave_findings(page)]
+    assert found == []
