@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+import pytest
+
 from exports.bundle_info import BundleInfo
+from exports.measure import paired_row
 from exports.model_card import render_card
 
 
@@ -99,3 +103,20 @@ def test_parameters_terms_and_the_command_are_there() -> None:
 
 def test_a_title_with_a_bar_cannot_break_the_table() -> None:
     assert "| a\\|b |" in render_card(info(rows=[row("a|b", 0.1, 0.2, 0.3)]))
+
+
+def test_people_compared_one_by_one_stand_in_the_card_with_what_they_show() -> None:
+    """From hits to the sentence: 30 people only iLoRA serves, 5 only LoRA, 65 who make no difference."""
+    hits = {"LoRA": np.array([0] * 30 + [1] * 5 + [1] * 65)[:, None] == 1}
+    hits["iLoRA"] = np.array([1] * 30 + [0] * 5 + [1] * 65)[:, None] == 1
+    pair = paired_row(hits, "LoRA", "iLoRA", "loo")
+    assert (pair.n, pair.winner) == (100, "iLoRA") and pair.difference == pytest.approx(0.25)
+    assert pair.low <= 0.25 <= pair.high and pair.p == pytest.approx(2.22e-5, rel=0.01)
+    card = render_card(info(rows=[row("LoRA", 0.6, 0.7, 0.8)], pairs=[pair.model_dump()]))
+    assert "- iLoRA against LoRA, loo, person by person: HR@1 +0.250 [" in card
+    assert "n = 100: iLoRA is better." in card
+    same = paired_row({"a": hits["LoRA"], "b": hits["LoRA"]}, "a", "b", "loo")
+    assert same.winner is None and same.p == 1
+    assert "no difference that this many people can show" in render_card(
+        info(rows=[row("LoRA", 0.6, 0.7, 0.8)], pairs=[same.model_dump()])
+    )
