@@ -143,7 +143,7 @@ def _tools(visit: Visit) -> str:
         '<button type="button" class="act phone" data-toggle="ordering" aria-pressed="false">Order</button>'
     )
     undo = act("undo", "", "Undo", "Undo: back to before the last change", "undo", off=not visit.past)
-    redo = act("redo", "", "Redo", "Redo: take the last undo back", "redo", off=not visit.future)
+    redo = act("redo", "", "Redo", "Redo: once more what was taken back", "redo", off=not visit.future)
     clear = act("clear", "", "Clear", "Clear: empty the history", "clear", off=not visit.history)
     return f"{order if len(visit.history) > 1 else ''}{undo}{redo}{clear}"
 

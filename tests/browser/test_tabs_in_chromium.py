@@ -117,6 +117,15 @@ def test_anybody_by_number_at_random_and_a_wrong_number(visitor: Visitor) -> Non
     expect(page.locator("#history h2")).not_to_have_text("Visitor 1’s history")
 
 
+def _wait_for_rest(page: Page) -> None:
+    """What is about to be drawn anew is faint for a moment, and a title under the pointer is marked."""
+    page.mouse.move(0, 0)
+    quiet = 0
+    while quiet < 5:
+        page.wait_for_timeout(300)
+        quiet = 0 if page.locator(".pending").count() else quiet + 1
+
+
 @pytest.mark.parametrize("who", ["visitor", "night", "phone"])
 def test_axe_finds_nothing_serious_on_any_tab(who: str, request: pytest.FixtureRequest) -> None:
     page = request.getfixturevalue(who).page
@@ -126,8 +135,6 @@ def test_axe_finds_nothing_serious_on_any_tab(who: str, request: pytest.FixtureR
     for tab in TABS:
         page.get_by_role("tab", name=tab).click()
         expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
-        page.mouse.move(0, 0)
-        expect(page.locator(".pending")).to_have_count(0)  # what is being drawn anew is faint for a moment
-        page.wait_for_timeout(400)
+        _wait_for_rest(page)
         found += [f"{tab}: {finding}" for finding in grave_findings(page)]
     assert found == []
