@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from core.studies.grid import Planned
+    from core.studies.grid import Budget, Planned
     from core.training.run import Watch
 
 TABLE, PAGE, VERDICTS, RANKS = "table.json", "README.md", "verdict.json", "ranks"
@@ -59,7 +59,7 @@ def evidence(
             typer.echo(f"{dataset} {split}: left to another process: {', '.join(left)}.", err=True)
             continue
         if _measure(planned, runs, out, users, title_users, report / RANKS / f"{dataset}-{split}.parquet"):
-            _write(report)
+            _write(report, budget)
         else:
             typer.echo(f"{dataset} {split}: being measured by another process.", err=True)
 
@@ -120,7 +120,7 @@ def _measure(
     return True
 
 
-def _write(report: Path) -> None:
+def _write(report: Path, budget: "Budget") -> None:
     """Table, page and verdicts from all archives, those of other machines and days too."""
     from app.report.evidence_page import evidence_page
     from core.data.candidates import KINDS
@@ -131,5 +131,5 @@ def _write(report: Path) -> None:
     judgements = [judge(rows, split, kind) for split in SPLITS for kind in KINDS]
     write_table([table_row(row) for row in rows], report / TABLE)
     write_verdicts(judgements, report / VERDICTS)
-    (report / PAGE).write_text(evidence_page(rows, judgements, COMMAND) + "\n", encoding="utf-8")
+    (report / PAGE).write_text(evidence_page(rows, judgements, COMMAND, budget) + "\n", encoding="utf-8")
     typer.echo(f"{len(rows)} rows in {report / TABLE} and {report / PAGE}.")

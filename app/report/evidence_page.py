@@ -7,20 +7,27 @@ from app.report.words import interval, points
 from core.evaluation.comparison import PairedComparison
 from core.evaluation.summary import Row
 from core.evaluation.table import table_row
+from core.studies.grid import Budget
 from core.studies.judging import Judged, Judgement
 
 _OPPONENTS = {"lora": "LoRA", "static": "static gate", "random": "random gate", "shuffled": "shuffled gate"}
 
 
-def evidence_page(rows: Sequence[Row], judgements: Sequence[Judgement], command: str) -> str:
+def evidence_page(rows: Sequence[Row], judgements: Sequence[Judgement], command: str, budget: Budget) -> str:
     """Markdown of everything that was measured.
 
     Args:
         command: that makes it anew.
+        budget: that every run had.
     """
     told = [_verdicts(judgement) for judgement in judgements if judgement.datasets]
     return "\n\n".join(
-        [_HEAD.format(command=command), *told, _ROWS, markdown_table(list(map(table_row, rows)))]
+        [
+            _HEAD.format(command=command, budget=budget),
+            *told,
+            _ROWS,
+            markdown_table(list(map(table_row, rows))),
+        ]
     )
 
 
@@ -50,7 +57,8 @@ def _better(judgement: Judgement) -> str:
     names = [one.dataset for one in judgement.datasets if one.ruling.better]
     total = len(judgement.datasets)
     if not names:
-        return f"**iLoRA does not count as better than LoRA on any of {total} data sets.**"
+        where = "the one data set" if total == 1 else f"any of {total} data sets"
+        return f"**iLoRA does not count as better than LoRA on {where}.**"
     return f"**iLoRA counts as better than LoRA on {len(names)} of {total} data sets: {', '.join(names)}.**"
 
 
@@ -88,9 +96,13 @@ sets' terms demand.
 How to read it: differences are in points of HR@1 with a 95 % interval over users; p is McNemar's (exact), and
 corrected by Holm over the data sets of a table. iLoRA counts as better only if it beats LoRA *and* the static
 *and* the shuffled gate: otherwise the gain may be noise or capacity. `loo` decides; `paper` is the published
-split, small, and comparable with the papers. Every LM row of a data set and split was trained on equally many
-rows; rows that read titles word by word (zero-shot, branch, generate) were asked about a seeded sample of the
-users where n says so. Intervals of rates are Wilson's, 95 %."""
+split, small, and comparable with the papers. Every LM row of a data set and split was trained equally long:
+{budget.catalogue} optimizer steps of 32 rows in catalogue mode ({budget.paper} on the published splits), a
+second stage {budget.branch} more of 16, generate mode {budget.generate} of 16, about the time of a catalogue
+run. That is a small budget, far from the end of learning: it compares methods, and says little about how good
+any of them can become. Minutes are wall time on one core of a machine shared with other work. Rows that read
+titles word by word (zero-shot, branch, generate) were asked about a seeded sample of the users where n says
+so. Intervals of rates are Wilson's, 95 %."""
 
 _ROWS = """## All rows
 

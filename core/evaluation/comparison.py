@@ -65,7 +65,7 @@ class PairedComparison:
             f"{_points(self.difference.mean, signed=True)} points "
             f"[{_points(self.difference.low)}, {_points(self.difference.high)}], {_p(self.mcnemar.p)}"
         )
-        if self.p_holm is not None:
+        if self.p_holm is not None and self.datasets > 1:
             told += f" ({_p(self.p_holm)} by Holm over {self.datasets} data sets)"
         if self.winner is not None:
             return f"{told}, n = {self.n}: {self.winner} is better."

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from core.data.candidates import KINDS
 from core.errors import RunError
 from core.evaluation.archive import read_archive
 from core.evaluation.records import Results, read_results
@@ -82,13 +83,28 @@ def read_folder(folder: Path, part: str = "test") -> list[Row]:
 
 
 def read_archives(folder: Path, part: str = "test") -> list[Row]:
-    """Rows of every archive in a folder, of one part, in the order of their names; [] where there is none.
+    """Rows of every archive in a folder, of one part, as tables have them: by data set and split, uniform
+    candidates first, baselines before what is judged. [] where there is none.
 
     Raises:
         RunError: one cannot be read.
     """
     results = [r for path in sorted(folder.glob("*.parquet")) for r in read_archive(path)]
-    return [summarise(group) for group in group_draws(r for r in results if r.header.part == part)]
+    rows = [summarise(group) for group in group_draws(r for r in results if r.header.part == part)]
+    return sorted(rows, key=_place)
+
+
+_BASELINES = ("Popularity", "ItemKNN", "EASE", "SASRec", "Title likelihood")
+_METHODS = ("LoRA", "iLoRA", "Static gate", "Random gate", "Shuffled gate")
+_VARIANTS = ("", " + SASRec", " (branch)", " (branch) + SASRec", " (generate)")
+_ORDER = (*_BASELINES, *(method + variant for variant in _VARIANTS for method in _METHODS))
+
+
+def _place(row: Row) -> tuple[str, str, int, int, int]:
+    h = row.header
+    label = h.method if h.method in _ORDER else h.method.partition(" (zero-shot)")[0]
+    order = _ORDER.index(label) if label in _ORDER else len(_ORDER)
+    return h.dataset, h.split, KINDS.index(h.candidates), order, h.seed or 0
 
 
 def write_table(rows: Sequence[TableRow], path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from app.report.evidence_page import evidence_page
 from core.evaluation.significance import holm
 from core.evaluation.summary import Row, summarise
+from core.studies.grid import Budget
 from core.studies.judging import judge, write_verdicts
 from tests.core.evaluation.conftest import own_candidates
 from tests.core.evaluation.toy import results_of, toy_dataset, toy_questions
@@ -69,13 +70,13 @@ def test_a_win_over_lora_alone_is_not_a_yes(rows_of: Callable[..., list[Row]], t
         "random",
         "shuffled",
     }
-    page = evidence_page(rows, [judgement], "make evidence")
+    page = evidence_page(rows, [judgement], "make evidence", Budget())
     assert "**iLoRA counts as better than LoRA on 1 of 2 data sets: games.**" in page
     assert "not shown to beat Static gate" in page
 
 
 def test_where_nothing_is_better_the_page_says_so_first(rows_of: Callable[..., list[Row]]) -> None:
     rows = rows_of("books", LoRA=2, iLoRA=2)
-    page = evidence_page(rows, [judge(rows, "loo", "uniform")], "make evidence")
-    assert page.index("does not count as better than LoRA on any of 1 data sets") < page.index("## All rows")
+    page = evidence_page(rows, [judge(rows, "loo", "uniform")], "make evidence", Budget())
+    assert page.index("does not count as better than LoRA on the one data set") < page.index("## All rows")
     assert "no difference that 150 people can show" in page
