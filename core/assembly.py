@@ -7,7 +7,7 @@ import torch
 from peft import PeftModel, get_peft_model
 from torch import nn
 
-from core.ilora import ILoraConfig
+from core.ilora import ILoraConfig, targets_in
 from core.item_space import ItemFeatures, ItemSpace
 from core.ranking_model import BranchHead, RankingModel
 from core.training.recipe import Recipe
@@ -34,18 +34,22 @@ def new_model(backbone: Backbone, features: ItemFeatures, recipe: Recipe) -> Ran
         item_dropout=model_recipe.item_dropout,
     )
     head = BranchHead(backbone.hidden_size)
+    decoder = backbone.model.get_decoder()  # found by the model's class, as are its linears
     config = ILoraConfig(
         r=recipe.adapter.r,
         lora_alpha=recipe.adapter.alpha,
         lora_dropout=recipe.adapter.dropout,
+        target_modules=targets_in(decoder, recipe.adapter.target_modules),
         num_experts=recipe.experts,
         gate=recipe.adapter.gate,
         gate_width=features.collaborative.shape[1],
         gate_hidden=recipe.adapter.gate_hidden,
         gate_temperature=recipe.adapter.gate_temperature,
     )
-    decoder = get_peft_model(backbone.model.get_decoder(), config, adapter_name=name)
-    return _model(backbone, decoder, {name: space}, {name: head}, _gated({name: config}))
+    if recipe.optimizer.gradient_checkpointing:
+        decoder.gradient_checkpointing_enable({"use_reentrant": False})
+    adapted = get_peft_model(decoder, config, adapter_name=name)
+    return _model(backbone, adapted, {name: space}, {name: head}, _gated({name: config}))
 
 
 def stored_model(
@@ -78,13 +82,4 @@ def _model(
     branches: Mapping[str, BranchHead],
     gated: frozenset[str],
 ) -> RankingModel:
-    model = backbone.model
-    return RankingModel(
-        decoder,
-        word_embedding=model.get_input_embeddings().weight.detach(),
-        vocabulary=model.get_output_embeddings().weight.detach(),
-        spaces=spaces,
-        branches=branches,
-        gated=gated,
-        language_model=model,
-    )
+    return RankingModel(decoder, spaces, branches, gated, language_model=backbone.model)

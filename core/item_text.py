@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from core.catalog import Item
 from core.domain import MOVIES, Domain
 from core.packing import pack_branches
-from core.prompt import Wording, item_description, text_ids
+from core.prompt import Wording, item_description, opening_ids, text_ids
 from core.ranking_model import RankingModel
 from quant.backbone import Backbone
 
@@ -66,10 +66,14 @@ def read_items(
     watch: Watch = _ignore,
     domain: Domain = MOVIES,
 ) -> Tensor:
-    """Mean last hidden state over each item's description (title with year, genres): [N, H] float32."""
+    """Mean last hidden state over each item's description (title with year, genres): [N, H] float32.
+
+    What the tokenizer sets before a text is read, but not part of the mean.
+    """
     decoder = backbone.model.get_decoder()
     tokenizer: PreTrainedTokenizerBase = backbone.tokenizer
-    texts = [text_ids(tokenizer, item_description(item, domain)) for item in items]
+    opening = opening_ids(tokenizer)
+    texts = [(*opening, *text_ids(tokenizer, item_description(item, domain))) for item in items]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # equal lengths together: less padding
     readings = torch.zeros(len(texts), backbone.hidden_size)
     for start in range(0, len(order), batch_size):
@@ -79,6 +83,7 @@ def read_items(
             [[*texts[i], *[0] * (longest - len(texts[i]))] for i in rows], device=backbone.device
         )
         real = torch.tensor([[1.0] * len(texts[i]) + [0.0] * (longest - len(texts[i])) for i in rows])
+        real[:, : len(opening)] = 0  # says nothing of the item, and its state is many times as long as others
         hidden = decoder(input_ids=words, use_cache=False).last_hidden_state.float().cpu()  # (B, S, H)
         readings[rows] = (hidden * real.unsqueeze(-1)).sum(1) / real.sum(1, keepdim=True)
         watch(min(start + batch_size, len(order)), len(order))

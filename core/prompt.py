@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from core.catalog import Catalog, Item
 from core.domain import MOVIES, Domain
+from core.errors import BackboneError
 
 CHOICES = " The next one is among:"
 """Read between the history and the listed candidates in generate mode, of films and of anything else."""
@@ -36,6 +37,18 @@ def title_ids(tokenizer: PreTrainedTokenizerBase, title: str) -> tuple[int, ...]
     return _without_special(tokenizer, ids)[:MAX_TITLE_TOKENS]
 
 
+def opening_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Special tokens that a tokenizer sets before every text of its own accord; often one, often none.
+
+    Llama, Mistral and Gemma were trained with one at the very beginning and read badly without it. Chat and
+    base models are asked alike: a chat template is for conversations, and nobody converses here.
+    """
+    body = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    start = next((i for i in range(len(whole)) if whole[i : i + len(body)] == body), 0)
+    return tuple(whole[:start])
+
+
 def stop_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """Tokens that end an answer: end-of-text, which is the taught one, and the newline where it is one token.
 
@@ -56,7 +69,7 @@ class Wording:
     """Everything the packing needs from a tokenizer, as token ids.
 
     Attributes:
-        instruction: stands before every history.
+        instruction: stands before every history; begins as the tokenizer begins a text (`opening_ids`).
         question: stands between a history and its candidates in branch and title modes.
         separator: stands after each title of a text history.
         titles: one tuple per catalogue item.
@@ -76,7 +89,7 @@ class Wording:
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase, catalog: Catalog, domain: Domain = MOVIES) -> "Wording":
         return cls(
-            instruction=text_ids(tokenizer, domain.instruction),
+            instruction=(*opening_ids(tokenizer), *text_ids(tokenizer, domain.instruction)),
             question=tuple(tokenizer(domain.question, add_special_tokens=False)["input_ids"]),
             separator=text_ids(tokenizer, SEPARATOR),
             titles=tuple(title_ids(tokenizer, item.title) for item in catalog.items),
@@ -91,7 +104,16 @@ class Wording:
         return text
 
     def answer(self, item: int) -> tuple[int, ...]:
-        """What generate mode teaches for an item: its title's tokens and the first stop."""
+        """What generate mode teaches for an item: its title's tokens and the first stop.
+
+        Raises:
+            BackboneError: the tokenizer has no token that could end an answer.
+        """
+        if not self.stops:
+            raise BackboneError(
+                "This backbone's tokenizer has neither an end-of-text token nor a newline, so no answer could"
+                ' end: use mode="catalogue" or "branch", which generate nothing.'
+            )
         return (*self.titles[item], self.stops[0])
 
     @property

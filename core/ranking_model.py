@@ -62,19 +62,16 @@ class RankingModel(nn.Module):
 
     Args:
         decoder: the backbone's decoder (no vocabulary head), wrapped by PEFT when there are adapters.
-        word_embedding: [V, H] weight of the backbone's input embeddings.
-        vocabulary: the backbone's output matrix [V, H], for title likelihood.
         spaces: per adapter, its items' tokens and vectors.
         branches: per adapter, the second stage's head.
         gated: names of the adapters that have experts (K > 1); the others take no mixture.
-        language_model: the whole backbone around the decoder, for decoding answers.
+        language_model: the whole backbone around the decoder: its embeddings read words, its head foretells
+            them, tied to one another or not, and it decodes answers.
     """
 
     def __init__(
         self,
         decoder: nn.Module,
-        word_embedding: Tensor,
-        vocabulary: Tensor,
         spaces: Mapping[str, ItemSpace],
         branches: Mapping[str, BranchHead],
         gated: frozenset[str],
@@ -85,9 +82,7 @@ class RankingModel(nn.Module):
         self.spaces = nn.ModuleDict(spaces)
         self.branches = nn.ModuleDict(branches)
         self.gated = gated
-        # Frozen views of the backbone's own matrices: in a tuple so that they are neither saved nor moved
-        # twice.
-        self._frozen = (word_embedding, vocabulary)
+        # In a tuple: its parameters are the decoder's and are neither saved nor moved twice.
         self._language_model = (language_model,)
 
     @property
@@ -97,7 +92,12 @@ class RankingModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the backbone lies."""
-        return self._frozen[0].device
+        return self._embedding.weight.device
+
+    @property
+    def _embedding(self) -> nn.Embedding:
+        embedding: nn.Embedding = self._language_model[0].get_input_embeddings()
+        return embedding
 
     def space(self, adapter: str) -> ItemSpace:
         space = self.spaces[adapter]
@@ -139,10 +139,10 @@ class RankingModel(nn.Module):
 
     def _inputs(self, packed: Packed, adapter: str) -> Tensor:
         """Words and item tokens as the decoder reads them, [B, S, H]."""
-        embedding = self._frozen[0]
-        inputs = F.embedding(packed.words.clamp_min(0), embedding)  # (B, S, H)
+        # By the module, not by its weight: Gemma's scales what it looks up.
+        inputs: Tensor = self._embedding(packed.words.clamp_min(0))  # (B, S, H)
         if adapter != BASE:
-            table = self.space(adapter).token_table().to(embedding.dtype)  # (N, H)
+            table = self.space(adapter).token_table().to(inputs.dtype)  # (N, H)
             is_item = (packed.items >= 0).unsqueeze(-1)
             inputs = torch.where(is_item, F.embedding(packed.items.clamp_min(0), table), inputs)
         return inputs
@@ -154,13 +154,30 @@ class RankingModel(nn.Module):
         with self._only(adapter):
             out = self.decoder(
                 inputs_embeds=inputs,
-                attention_mask=packed.mask,
+                attention_mask=self._mask(packed.mask, inputs.dtype),
                 position_ids=packed.positions,
                 use_cache=False,
                 **kwargs,
             )
         hidden: Tensor = out.last_hidden_state
         return hidden
+
+    def _mask(self, mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+        """A 4-D mask as the backbone's attention takes it, which passes it on unread.
+
+        Eager attention (Gemma 2 has no other) adds the mask to its scores: there "may be seen" must be 0 and
+        not True, and "may not" the smallest number.
+        """
+        if mask is None or self._language_model[0].config._attn_implementation != "eager":
+            return mask
+        return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)
+
+    def _word_logits(self, states: Tensor) -> Tensor:
+        """What the backbone's head makes of states [..., H]: [..., V] float32, capped as its class does."""
+        model = self._language_model[0]
+        logits: Tensor = model.get_output_embeddings()(states).float()
+        cap: float | None = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def catalogue_scores(self, packed: Packed, adapter: str, mixture: Mixture, tail: int = 1) -> Tensor:
         """Scores of all N items after each of the last `tail` history positions of a row: [B, tail, N]
@@ -200,8 +217,8 @@ class RankingModel(nn.Module):
         tokens = torch.arange(prefix + 1, int(ends[-1]) + 1, device=hidden.device)
         before = tokens - 1
         before[first - prefix - 1] = prefix  # a title's first token is foretold by the shared prefix
-        logits = hidden[before] @ self._frozen[1].T  # vocabulary logits only where a title token is
-        likelihood = logits.float().log_softmax(-1).gather(-1, words[tokens].unsqueeze(-1)).squeeze(-1)
+        logits = self._word_logits(hidden[before])  # only where a title token is
+        likelihood = logits.log_softmax(-1).gather(-1, words[tokens].unsqueeze(-1)).squeeze(-1)
         owner = torch.repeat_interleave(torch.arange(len(ends), device=hidden.device), ends - first + 1)
         return likelihood.new_zeros(len(ends)).index_add(0, owner, likelihood)
 
@@ -215,7 +232,7 @@ class RankingModel(nn.Module):
         hidden = self.states(packed, adapter, mixture)
         steps = torch.arange(asked.shape[1], device=hidden.device)
         at = (packed.prefix_end.unsqueeze(1) + steps).clamp_max(hidden.shape[1] - 1)  # (B, T)
-        return (_gather(hidden, at)[asked] @ self._frozen[1].T).float()
+        return self._word_logits(_gather(hidden, at)[asked])
 
     @torch.inference_mode()
     def generate(

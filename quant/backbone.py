@@ -36,7 +36,7 @@ class Backbone:
         quantization: how the linears are held; embeddings, norms and lm_head are never below bf16.
         compute_dtype: dtype of hidden states: bf16 or fp32 (see `load_backbone`).
         hidden_size: H.
-        embedding_norm: mean L2 norm of the input embedding rows; soft tokens are scaled to it.
+        embedding_norm: mean L2 norm of words as the decoder reads them; soft tokens are scaled to it.
         device: where it lies.
         trainable: gradients pass through it and its weights can be dequantized, after eval forwards too.
         weights: whether 4-bit weights are dequantized in every product or were once (see `load_backbone`).
@@ -171,8 +171,13 @@ def _device(name: str | None) -> torch.device:
 
 
 def _embedding_norm(model: PreTrainedModel) -> float:
-    rows = model.get_input_embeddings().weight.detach()  # (V, H)
-    return float(rows.float().norm(dim=-1).mean())
+    # By the module, not by its weight (Gemma's scales what it looks up), and in parts: a whole vocabulary in
+    # float32 may be larger than all of the 4-bit weights.
+    embedding = model.get_input_embeddings()
+    words = torch.arange(embedding.num_embeddings, device=embedding.weight.device)
+    with torch.no_grad():
+        norms = [embedding(part).float().norm(dim=-1) for part in words.split(4096)]
+    return float(torch.cat(norms).mean())
 
 
 @contextmanager

@@ -21,10 +21,12 @@ from core.ilora.parameters import (
     split_into_loras,
 )
 from core.ilora.register import ILORA, register
+from core.ilora.targets import ALL_LINEAR, linear_names, targets_in
 
 register(ILoraConfig, ILoraModel)
 
 __all__ = [
+    "ALL_LINEAR",
     "ILORA",
     "AdapterError",
     "ILoraConfig",
@@ -34,5 +36,7 @@ __all__ = [
     "PlainLora",
     "count_parameters",
     "half_precision_state",
+    "linear_names",
     "split_into_loras",
+    "targets_in",
 ]

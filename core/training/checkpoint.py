@@ -88,7 +88,7 @@ def _write(
     tensors = {WEIGHTS: trainable_state(model), RANDOM: {"torch": torch.get_rng_state()}}
     state: dict[str, Any] = {"scheduler": scheduler, "random": _random_state()}
     if optimizer is not None:
-        tensors[OPTIMIZER], state["optimizer"] = _optimizer_state(optimizer)
+        tensors[OPTIMIZER], state["scalars"], state["optimizer"] = _optimizer_state(optimizer)
     if torch.cuda.is_available():
         tensors[RANDOM]["cuda"] = torch.cuda.get_rng_state()
     for name, content in tensors.items():
@@ -155,7 +155,9 @@ def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> dict[str, 
     """Restore the optimizer; returns the scheduler's state."""
     state = json.loads((folder / STATE).read_text())
     tensors = _tensors(folder / OPTIMIZER)
-    moments: dict[int, dict[str, Tensor]] = {}
+    moments: dict[int, dict[str, Any]] = {}
+    for index, scalars in state.get("scalars", {}).items():
+        moments[int(index)] = dict(scalars)
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
         moments.setdefault(int(index), {})[name] = tensor
@@ -191,15 +193,28 @@ def prune(run: Path, keep: int) -> None:
         shutil.rmtree(path)
 
 
-def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+def _optimizer_state(
+    optimizer: torch.optim.Optimizer,
+) -> tuple[dict[str, Tensor], dict[int, dict[str, int | float]], list[dict[str, Any]]]:
+    """Tensors by "parameter.name", plain numbers by parameter and name, and the groups."""
     state = optimizer.state_dict()
-    tensors = {
-        f"{index}.{name}": value.detach().cpu().contiguous()
-        for index, moments in state["state"].items()
-        for name, value in moments.items()
-        if isinstance(value, Tensor)
-    }
-    return tensors, state["param_groups"]
+    tensors: dict[str, Tensor] = {}
+    scalars: dict[int, dict[str, int | float]] = {}
+    for index, moments in state["state"].items():
+        for name, value in _unwrapped(moments).items():
+            if isinstance(value, Tensor):
+                # Cloned: 8-bit states share their code tables, and safetensors refuses shared memory.
+                tensors[f"{index}.{name}"] = value.detach().cpu().contiguous().clone()
+            else:
+                scalars.setdefault(index, {})[name] = value
+    return tensors, scalars, state["param_groups"]
+
+
+def _unwrapped(moments: dict[str, Any]) -> dict[str, Any]:
+    """bitsandbytes hides its 8-bit tensors from FSDP in a dictionary of their own."""
+    inner = [value for value in moments.values() if isinstance(value, dict)]
+    flat = {name: value for name, value in moments.items() if not isinstance(value, dict)}
+    return flat | {name: value for part in inner for name, value in part.items()}
 
 
 def _random_state() -> dict[str, Any]:

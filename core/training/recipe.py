@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,6 +13,7 @@ from core.errors import RecipeError
 Method = Literal["ilora", "lora"]
 Draw = Literal["every_position", "user_sqrt", "user_uniform", "late_positions"]
 GateReads = Literal["history", "static", "random", "shuffled"]
+Targets = Annotated[Literal["all-linear"] | tuple[str, ...], Field(union_mode="left_to_right")]
 
 
 class _Fields(BaseModel):
@@ -74,6 +75,11 @@ class AdapterRecipe(_Fields):
     alpha: int = Field(32, ge=1, description="LoRA's alpha; the scale of a uniform mixture is alpha / r")
     num_experts: int = Field(4, ge=1, description="K for --method ilora; must divide r (lora is K = 1)")
     dropout: float = Field(0.0, ge=0, lt=1, description="on the input of each adapted linear")
+    target_modules: Targets = Field(
+        "all-linear",
+        description="linears to adapt: every one of the decoder's layers, whatever its architecture names "
+        "them, or a list of names such as [q_proj, v_proj]",
+    )
     gate: Literal["shared", "per_layer"] = Field(
         "shared", description="one mixture per person, or one per layer"
     )
@@ -99,6 +105,10 @@ class ModelRecipe(_Fields):
         "auto",
         description="what nf4 computes with: bf16 where hardware has it, else fp32; a run keeps its choice",
     )
+    storage: Literal["uint8", "bf16"] = Field(
+        "uint8",
+        description="what nf4 words are stored as, changing no value: bf16 where FSDP shares them out",
+    )
     text_components: int = Field(192, ge=1, description="P, principal components of the item text vectors")
     token_dropout: float = Field(0.2, ge=0, lt=1, description="on item tokens and user vectors")
     item_dropout: float = Field(
@@ -109,6 +119,11 @@ class ModelRecipe(_Fields):
 class OptimizerRecipe(_Fields):
     """AdamW with warm-up and cosine decay; one learning rate per kind of parameter."""
 
+    kind: Literal["adamw", "paged_adamw_8bit"] = Field(
+        "adamw",
+        description="adamw: 8 bytes of state per trained number; paged_adamw_8bit: 2 bytes, moved to the "
+        "host's memory under pressure (bitsandbytes, CUDA only)",
+    )
     adapter_lr: float = Field(5e-4, gt=0, description="LoRA matrices")
     gate_lr: float = Field(1e-3, gt=0, description="the gate")
     projection_lr: float = Field(1e-3, gt=0, description="projections in and out, branch head")
@@ -131,6 +146,10 @@ class RunRecipe(_Fields):
     patience: int = Field(5, ge=1, description="validations without a better HR@1 before stopping")
     validation_users: int = Field(1000, ge=1, description="at most so many validation users while training")
     threads: int = Field(2, ge=1, description="CPU threads of torch")
+    processes: int = Field(1, ge=1, description="processes that train together, one per GPU")
+    sharding: Literal["none", "fsdp"] = Field(
+        "none", description="how several processes hold the backbone: each the whole, or each a share (fsdp)"
+    )
     seed: int = Field(1, ge=0, description="of everything random")
 
 
@@ -180,10 +199,18 @@ class Recipe(_Fields):
             raise ValueError(
                 f"encoder.heads={self.encoder.heads} must divide encoder.width={self.encoder.width}"
             )
-        if self.optimizer.batch_size % self.optimizer.micro_batch:
+        together = self.optimizer.micro_batch * self.run.processes
+        if self.optimizer.batch_size % together:
+            by = "" if self.run.processes == 1 else f" times run.processes={self.run.processes}"
             raise ValueError(
-                f"optimizer.micro_batch={self.optimizer.micro_batch} must divide "
+                f"optimizer.micro_batch={self.optimizer.micro_batch}{by} must divide "
                 f"optimizer.batch_size={self.optimizer.batch_size}"
+            )
+        if self.run.sharding == "fsdp" and self.run.processes == 1:
+            raise ValueError('run.sharding="fsdp" needs run.processes above 1: one process has no shares')
+        if self.run.sharding == "fsdp" and self.model.quantization == "nf4" and self.model.storage != "bf16":
+            raise ValueError(
+                'run.sharding="fsdp" needs model.storage="bf16": it shares out weights of one float dtype'
             )
         return self
 

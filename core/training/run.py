@@ -34,6 +34,7 @@ from core.training.checkpoint import load_trainable
 from core.training.encoder_training import EncoderEpoch
 from core.training.finished import ADAPTER, RECIPE, SPACE, SUMMARY, load_weights, read_finished
 from core.training.interrupt import StopWhenAsked
+from core.training.machine import check_machine
 from core.training.objective import Objective
 from core.training.prepare import RECORD, WEIGHTS, Prepared, load_prepared, prepare
 from core.training.recipe import Recipe, load_recipe
@@ -75,7 +76,12 @@ def open_backbone(recipe: Recipe, trainable: bool, step: Step = lambda what, don
     step("Loading the backbone", 0, 0)
     model = recipe.model
     return load_backbone(
-        source, model.quantization, trainable=trainable, revision=model.revision, compute=model.compute
+        source,
+        model.quantization,
+        trainable=trainable,
+        revision=model.revision,
+        compute=model.compute,
+        storage=torch.bfloat16 if model.storage == "bf16" else torch.uint8,
     )
 
 
@@ -85,8 +91,10 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, watch: Watch | Non
     Raises:
         RunError: the folder holds another run, there is nothing to resume, or the run cannot go on.
         RunStopped: it was asked to stop (Ctrl-C) and did after its step, with a checkpoint.
+        RecipeError: the recipe asks for what this machine does not have.
     """
     watch = watch or Watch()
+    check_machine(recipe)
     recipe = _open_folder(recipe, folder, resume)
     try:
         with FileLock(folder / ".lock", timeout=0):

@@ -41,7 +41,9 @@ from core.training.faults import (
 from core.training.objective import Objective
 from core.training.recipe import Recipe
 from core.training.rows import IGNORED
+from quant.optimizer import paged_adamw_8bit
 
+BETAS = (0.9, 0.999)
 BEST = "best"
 """Folder of the best validation's weights, beside the checkpoints."""
 
@@ -117,10 +119,13 @@ class RankingTrainer(Trainer):
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW with one learning rate per kind of parameter."""
+        """AdamW, of the recipe's kind, with one learning rate per kind of parameter."""
         # One fit per trainer, so there is never an earlier optimizer to keep.
         groups = parameter_groups(self.model, self.recipe)
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), foreach=True)
+        if self.recipe.optimizer.kind == "paged_adamw_8bit":
+            self.optimizer = paged_adamw_8bit(groups, BETAS)
+        else:
+            self.optimizer = torch.optim.AdamW(groups, betas=BETAS, foreach=True)
         return self.optimizer
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:

@@ -103,7 +103,7 @@ def foretold(
     model: RankingModel, packed: Packed, answer: list[int], weights: torch.Tensor, adapter: str
 ) -> list[int]:
     """What one row alone foretells after its prompt and each answer token, without cache and padding."""
-    embedding = model._frozen[0]
+    embedding = model._embedding.weight
     told = torch.nn.functional.embedding(torch.tensor([answer[:-1]], dtype=torch.int64), embedding)
     kwargs = {"gate_weights": weights} if adapter != BASE else {}
     with model._only(adapter):

@@ -132,7 +132,7 @@ ROWS = (
 def test_the_loss_covers_the_answer_tokens_only(small: Small) -> None:
     w, model = small.wording, small.model
     small.objective.eval()
-    embedding, table = model._frozen[0], model.space("ilora").token_table()
+    embedding, table = model._embedding.weight, model.space("ilora").token_table()
     total, tokens = 0.0, 0
     for row in ROWS:  # by hand: one row, no padding, logits everywhere, labels on the answer alone
         parts = [F.embedding(torch.tensor(w.instruction), embedding)]
