@@ -19,7 +19,7 @@ from core.assets import ASSETS, fetch
 from core.data.candidates import draw_candidates
 from core.data.dataset import Dataset
 from core.data.registry import load_dataset
-from core.encoder import TorchRouter
+from core.encoder import SASRec, TorchRouter
 from core.errors import RunBusy, RunError, RunStopped
 from core.evaluation.answering import answer_ranks, generate_answers
 from core.evaluation.asking import ask, route_cases, sampled_ranks
@@ -132,12 +132,14 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str
     model = new_model(backbone, prepared.features, recipe)
     reading = gate_reading(recipe, prepared.encoder, dataset.split(recipe.split))
     objective = Objective(model, prepared.encoder, recipe.method, reading)
-    _choose_trained(objective, recipe)
+    if recipe.start_from is not None:
+        load_weights(model, Path(recipe.start_from), recipe.method)
+    choose_trained(objective, recipe)
     trainer = RankingTrainer(
         objective,
         recipe,
         folder,
-        rows=reading.rows(_rows(dataset, recipe, prepared)),
+        rows=reading.rows(training_rows(dataset, recipe, prepared.encoder)),
         collator=Collator(wording, len(dataset.catalog)),
         validate=Validation(dataset, recipe, prepared, model, wording, reading),
         callbacks=[*watch.callbacks, interrupt := StopWhenAsked()],
@@ -172,12 +174,10 @@ def _prepared(
     return load_prepared(folder)
 
 
-def _choose_trained(objective: Objective, recipe: Recipe) -> None:
-    """Which parameters train: all of the mode's, or the head alone; an earlier run's weights come first."""
+def choose_trained(objective: Objective, recipe: Recipe) -> None:
+    """Which parameters train: all of the mode's, or the head alone."""
     model = objective.model
     head = model.branches[recipe.method]
-    if recipe.start_from is not None:
-        load_weights(model, Path(recipe.start_from), recipe.method)
     if recipe.trained == "head":
         objective.requires_grad_(False)
     head.requires_grad_(recipe.mode == "branch")
@@ -185,7 +185,10 @@ def _choose_trained(objective: Objective, recipe: Recipe) -> None:
         model.space(recipe.method).freeze_scores()
 
 
-def _rows(dataset: Dataset, recipe: Recipe, prepared: Prepared) -> CatalogueRows | BranchRows | GenerateRows:
+def training_rows(
+    dataset: Dataset, recipe: Recipe, encoder: SASRec
+) -> CatalogueRows | BranchRows | GenerateRows:
+    """The rows of a whole run; branch mode's harder negatives are what the encoder retrieves."""
     split = dataset.split(recipe.split)
     count = recipe.run.max_steps * recipe.optimizer.batch_size
     seed, gate_length = recipe.run.seed, recipe.encoder.max_length
@@ -193,7 +196,7 @@ def _rows(dataset: Dataset, recipe: Recipe, prepared: Prepared) -> CatalogueRows
         return CatalogueRows(split, recipe.rows, count, seed, gate_length)
     if recipe.mode == "generate":
         return GenerateRows(split, recipe.rows, count, seed, len(dataset.catalog), gate_length)
-    router = TorchRouter(prepared.encoder, None)
+    router = TorchRouter(encoder, None)
     return BranchRows(
         split,
         recipe.rows,

@@ -121,11 +121,7 @@ class RankingTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW, of the recipe's kind, with one learning rate per kind of parameter."""
         # One fit per trainer, so there is never an earlier optimizer to keep.
-        groups = parameter_groups(self.model, self.recipe)
-        if self.recipe.optimizer.kind == "paged_adamw_8bit":
-            self.optimizer = paged_adamw_8bit(groups, BETAS)
-        else:
-            self.optimizer = torch.optim.AdamW(groups, betas=BETAS, foreach=True)
+        self.optimizer = new_optimizer(self.model, self.recipe)
         return self.optimizer
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
@@ -317,6 +313,14 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         dataloader_pin_memory=False,
         use_cpu=not torch.cuda.is_available(),
     )
+
+
+def new_optimizer(objective: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer over what trains."""
+    groups = parameter_groups(objective, recipe)
+    if recipe.optimizer.kind == "paged_adamw_8bit":
+        return paged_adamw_8bit(groups, BETAS)
+    return torch.optim.AdamW(groups, betas=BETAS, foreach=True)
 
 
 def parameter_groups(objective: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
