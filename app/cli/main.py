@@ -14,6 +14,7 @@ from app.cli.compare import compare
 from app.cli.data import data_app
 from app.cli.doctor import doctor
 from app.cli.edge import exit_code_of
+from app.cli.estimate import estimate
 from app.cli.evaluate import evaluate
 from app.cli.evidence import evidence
 from app.cli.quiet import quiet_libraries
@@ -29,7 +30,21 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-for _command in (recommend, serve, train, tune, runs, evaluate, compare, bundle, unbundle, evidence, doctor):
+_COMMANDS = (
+    recommend,
+    serve,
+    train,
+    estimate,
+    tune,
+    runs,
+    evaluate,
+    compare,
+    bundle,
+    unbundle,
+    evidence,
+    doctor,
+)
+for _command in _COMMANDS:
     cli.command()(_command)
 cli.add_typer(data_app, name="data")
 

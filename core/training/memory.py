@@ -1,7 +1,7 @@
 """A recipe's memory before it runs: its rows, item space and scores put into the planner's terms.
 
-Shapes: B rows of a micro-batch, S positions of a row, L history length, C candidates, N items, D encoder width,
-H backbone width, P text components.
+Shapes: B rows of a micro-batch, S positions of a row, L history length, C candidates, N items, D encoder
+width, H backbone width, P text components.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """A few steps of a recipe on made-up item vectors: how long one takes, and how much memory it holds.
 
-Time and memory depend on shapes alone, so the encoder is left untrained and nothing is written; rows and titles
-are the data set's own.
+Time and memory depend on shapes alone, so the encoder is left untrained and nothing is written; rows and
+titles are the data set's own.
 """
 
 import time
@@ -38,9 +38,9 @@ class Trial:
         batch: its shape.
         seconds: of one forward and backward pass.
         resident: bytes that lie there between steps: weights, trained numbers, gradients, optimizer states.
-        peak: bytes of tensors at the fullest moment of a step, the optimizer's part included. On the CPU summed
-            up from the allocator's own events, so that neither the interpreter nor fragments count; on CUDA
-            `max_memory_allocated`, which leaves out the context.
+        peak: bytes of tensors at the fullest moment of a step, the optimizer's part included. On the CPU
+            summed up from the allocator's own events, so that neither the interpreter nor fragments count; on
+            CUDA `max_memory_allocated`, which leaves out the context.
     """
 
     batch: Batch

@@ -19,7 +19,8 @@ One layer of a Llama keeps
 Variations: with a mask of its own keys and values are repeated for every head (KV -> Q), and the mask is kept
 as numbers by every layer (B S S e). Adapter dropout keeps a dropped copy of each adapted linear's input, and
 its mask: T in (e + 1) on CUDA, T in 2e on the CPU. Norms on queries and keys keep those in float32. A fused
-qkv is kept whole where values are a view of it. Step-by-step attention keeps B heads S S probabilities.
+qkv is kept whole where values are a view of it. Step-by-step attention keeps B heads S S probabilities, but
+not its answer, which is then o's input alone.
 """
 
 from dataclasses import dataclass
@@ -112,15 +113,26 @@ def _adapters(model: Architecture, adapter: AdapterShape, rows: Rows, width: int
         mask = 1 if place == "cuda" else width
         inputs = sum(t * x.inputs * (width + mask) for x in adapted)
     else:
-        inputs = t * width * sum(_distinct_inputs(adapted))
+        inputs = t * width * sum(_distinct_inputs(model, adapted))
     return inner + casts + inputs
 
 
-def _distinct_inputs(adapted: tuple[Linear, ...]) -> list[int]:
-    """Widths of the tensors that adapters read, but for attention's answer, which attention keeps itself."""
+def _distinct_inputs(model: Architecture, adapted: tuple[Linear, ...]) -> list[int]:
+    """Widths of the tensors that adapters read, each once.
+
+    Attention's answer is kept by attention itself, but not where it is computed step by step, and in another
+    order of memory than o reads it where values are a view of a fused qkv.
+    """
     shared = {x.block: x.inputs for x in adapted if x.name not in CLOSING}
-    own = [x.inputs for x in adapted if x.name in CLOSING and "attn" not in x.block]
+    again = model.eager or _fused(model)
+    own = [x.inputs for x in adapted if x.name in CLOSING and (again or "attn" not in x.block)]
     return [*shared.values(), *own]
+
+
+def _fused(model: Architecture) -> bool:
+    """Whether one linear gives queries, keys and values."""
+    width = (model.heads + 2 * model.kv_heads) * model.head_dim
+    return any("attn" in x.block and x.outputs == width for x in model.linears)
 
 
 def _attention(model: Architecture, rows: Rows, width: int) -> int:
@@ -128,14 +140,14 @@ def _attention(model: Architecture, rows: Rows, width: int) -> int:
     q, kv = model.heads * model.head_dim, model.kv_heads * model.head_dim
     repeated = (rows.masked or model.eager) and q != kv
     keys = values = q if repeated else kv
-    if not repeated and any(x.outputs == q + 2 * kv for x in model.linears):
+    if not repeated and _fused(model):
         values = q + 2 * kv  # a view of the fused qkv keeps all of it
-    kept = t * (2 * q + keys + values) * width
+    kept = t * (q + keys + values) * width
     if model.eager:
         square = rows.rows * model.heads * s * s
         kept += square * (4 + (width if width < 4 else 0) + (width if model.capped else 0))
         return kept
-    kept += 4 * t * model.heads
+    kept += t * q * width + 4 * t * model.heads
     if rows.masked:
         kept += rows.rows * s * s * width
     return kept
@@ -153,6 +165,6 @@ def passing_forward(model: Architecture, rows: Rows, width: int) -> int:
 
 
 def passing_backward(model: Architecture, rows: Rows, width: int) -> int:
-    """In the MLP's backward pass: the gradient of its inner width by two ways (weights and adapter), that of the
-    hidden state, and the residual's beside it."""
+    """In the MLP's backward pass: the gradient of its inner width by two ways (weights and adapter), that of
+    the hidden state, and the residual's beside it."""
     return 2 * rows.positions * (max(x.inputs for x in model.linears) + model.hidden) * width

@@ -1,4 +1,4 @@
-"""What of a causal language model decides how much memory it takes, read from its config without any weights."""
+"""What of a causal language model decides how much memory it takes, read from its config, without weights."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 from quant.errors import BackboneError, first_line
 
 CLOSING = frozenset({"o_proj", "out_proj", "dense", "wo", "down_proj", "fc2", "w2", "c_proj"})
-"""Names of linears that end attention or MLP and read what only they read; the others of a block share an input."""
+"""Linears that end attention or MLP and read what nobody else reads; the others of a block share an input."""
 
 
 @dataclass(frozen=True)

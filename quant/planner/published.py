@@ -68,6 +68,6 @@ def published_config(source: str | Path, revision: str | None = None) -> Pretrai
         return AutoConfig.from_pretrained(where, revision=revision or "main")
     except (OSError, ValueError, HFValidationError) as error:
         raise BackboneError(
-            f'The config of "{source}" cannot be read: {first_line(error)} Give a folder with a config.json, a'
-            f" hub id that can be reached, or one of {', '.join(PUBLISHED)}."
+            f'The config of "{source}" cannot be read: {first_line(error)} Give a folder with a config.json,'
+            f" a hub id that can be reached, or one of {', '.join(PUBLISHED)}."
         ) from error

@@ -55,8 +55,8 @@ class Holding:
 
 @dataclass(frozen=True)
 class Scores:
-    """What is compared with targets: float32 scores of `asked` states against `width` items or words, of which
-    `supervised` have a target."""
+    """What is compared with targets: float32 scores of `asked` states against `width` items or words, of
+    which states `supervised` have a target."""
 
     asked: int
     supervised: int
@@ -88,6 +88,9 @@ class Beside:
     frozen: int = 0
     saved: int = 0
     passing: int = 0
+
+
+NOTHING = Beside()
 
 
 @dataclass(frozen=True)
@@ -140,16 +143,16 @@ def plan(
     rows: Rows,
     scores: Scores,
     place: Place,
-    beside: Beside = Beside(),  # noqa: B008 (frozen)
+    beside: Beside = NOTHING,
     optimizer: Literal["adamw", "paged_adamw_8bit"] = "adamw",
     trains_decoder: bool = True,
     threads: int = 1,
 ) -> MemoryPlan:
     """Weights + adapter + gradients + optimizer + the larger of forward and backward.
 
-    Forward is fullest at its end (everything kept, then logits) or in the last layer; backward at its beginning
-    (logits' gradients), in the last layer (its dequantized weights and inner gradients), or at the very end,
-    when the layers are done and the item tokens get theirs.
+    Forward is fullest at its end (everything kept, then logits) or in the last layer; backward at its
+    beginning (logits' gradients), in the last layer (its dequantized weights and inner gradients), or at the
+    very end, when the layers are done and the item tokens get theirs.
 
     Args:
         trains_decoder: False where nothing in or below the decoder trains, so that it keeps nothing.
@@ -200,7 +203,7 @@ def plan(
 
 
 def _weights(model: Architecture, holding: Holding) -> int:
-    """On one card. Under FSDP: its share, and whole what is gathered for use: two layers, embeddings and head."""
+    """On one card. Under FSDP its share, and whole what is gathered for use: two layers, embeddings, head."""
     whole = weights_bytes(model, holding.quantization, holding.compute)
     if holding.shards == 1:
         return whole

@@ -15,8 +15,9 @@ SCALE_BLOCK = 256
 def nf4_bytes(weights: int) -> int:
     """One linear's matrix of so many numbers as NF4 with double quantization.
 
-    half a byte a number; a byte of scale per 64 numbers; four bytes per 256 scales; and per linear the two
-    code tables (16 and 256 float32) and the scales' mean (one float32). For large linears 0.5159 bytes a number.
+    Half a byte a number; a byte of scale per 64 numbers; four bytes per 256 scales; and per linear the two
+    code tables (16 and 256 float32) and the scales' mean (one float32). For large linears 0.5159 bytes a
+    number.
     """
     words = ceil(weights / 2)
     scales = ceil(weights / NF4_BLOCK)
