@@ -172,11 +172,11 @@ def _show(recipe: "Recipe", found: "Estimate", record: dict[str, Any]) -> None:
         table.add_row(words, f"{parts[name] / 2**30:.3f}")
     table.add_row("[bold]peak[/]", f"[bold]{found.plan.peak / 2**30:.3f}[/]")
     console = Console(highlight=False)
-    batch = found.batch
+    batch, place = found.batch, "one card" if record["device"] == "cuda" else "the CPU"
+    of = f" of {recipe.run.processes}" if recipe.run.processes > 1 else ""
     console.print(
         f"{recipe.model.backbone}, {recipe.model.quantization}, {recipe.mode} mode: micro-batch"
-        f" {batch.rows} of {batch.length} positions, on {'one card' if record['device'] == 'cuda' else 'the CPU'}"
-        + (f" of {recipe.run.processes}" if recipe.run.processes > 1 else ""),
+        f" {batch.rows} of {batch.length} positions, on {place}{of}",
         soft_wrap=True,
     )
     console.print(table)
