@@ -13,11 +13,14 @@ from core.training.trial import run_trial
 def main(cases: list[str]) -> None:
     """Each case is a mode, a micro-batch and more `--set` values, joined by commas."""
     dataset, weighed = load_dataset("movielens"), []
+    backbone = open_backbone(load_recipe("demo-cpu", ["model.compute=fp32"]), trainable=True)
     for case in cases:
         mode, rows, *more = case.split(",")
         sizes = [f"optimizer.micro_batch={rows}", f"optimizer.batch_size={rows}"]
-        recipe = load_recipe("demo-cpu", [*sizes, "model.compute=fp32", *more], mode=mode, method="ilora")
-        weighed.append(asdict(run_trial(recipe, open_backbone(recipe, trainable=True), dataset)))
+        recipe = load_recipe(
+            "demo-cpu", [*sizes, "model.compute=fp32", "run.threads=1", *more], mode=mode, method="ilora"
+        )
+        weighed.append(asdict(run_trial(recipe, backbone, dataset)))
     print(json.dumps(weighed))
 
 

@@ -1,4 +1,4 @@
-"""Bytes of weights and states are those that bitsandbytes and torch hold; sizes are those that were published."""
+"""Weights and states are as large as bitsandbytes and torch make them; models as large as was published."""
 
 import pytest
 import torch
@@ -71,8 +71,8 @@ def test_every_published_config_can_be_described() -> None:
 def test_torchtunes_8b_qlora_comes_out_near_the_published_peak() -> None:
     """7.4 GiB for Llama-3.1-8B at batch 2 x 2,048 (FACTS, section 9); docs/memory.md has the lines.
 
-    As there: all linears, rank 8, checkpointing, embeddings and head in bf16, trained numbers and AdamW's states
-    in bf16 too (ours are float32). Their loss works in pieces, so that layers and not logits are fullest.
+    As there: all linears, rank 8, checkpointing, embeddings and head in bf16, trained numbers and AdamW's
+    states in bf16 too (ours are float32). Their loss works in pieces, so layers and not logits are fullest.
     """
     model = architecture_of(published_config("meta-llama/Llama-3.1-8B-Instruct"))
     lora = AdapterShape(8, gated=False)
