@@ -176,7 +176,7 @@ def _embedding_norm(model: PreTrainedModel) -> float:
     embedding = model.get_input_embeddings()
     words = torch.arange(embedding.num_embeddings, device=embedding.weight.device)
     with torch.no_grad():
-        norms = [embedding(part).float().norm(dim=-1) for part in words.split(4096)]
+        norms = [embedding(part).float().norm(dim=-1) for part in torch.split(words, 4096)]
     return float(torch.cat(norms).mean())
 
 

@@ -42,6 +42,7 @@ else:
     import bitsandbytes as bnb
 
 Linear4bit = bnb.nn.Linear4bit
+PagedAdamW8bit = bnb.optim.PagedAdamW8bit
 
 
 def nf4_config(

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from quant.nf4 import bnb
+from quant.nf4 import PagedAdamW8bit
 
 BLOCK = 256
 """States of so many neighbours share one float32 scale."""
@@ -19,5 +19,5 @@ def paged_adamw_8bit(groups: Sequence[dict[str, Any]], betas: tuple[float, float
     Two states of a byte per trained number. Those of large parameters lie in memory that the driver moves
     between card and host as either fills. CUDA only: elsewhere bitsandbytes would page nothing.
     """
-    optimizer: torch.optim.Optimizer = bnb.optim.PagedAdamW8bit(groups, betas=betas, min_8bit_size=SMALLEST)
+    optimizer: torch.optim.Optimizer = PagedAdamW8bit(groups, betas=betas, min_8bit_size=SMALLEST)
     return optimizer

@@ -65,7 +65,12 @@ def run_trial(
     optimizer.step()  # makes its states, as the first step of a run does
     watch("Measuring a step", 0, 2)
     resident = held_bytes(_resident(objective, backbone, optimizer))
-    peak = _peak(lambda: (_forward_backward(objective, fields), optimizer.step()), backbone.device, resident)
+
+    def step() -> None:
+        _forward_backward(objective, fields)
+        optimizer.step()
+
+    peak = _peak(step, backbone.device, resident)
     watch("Measuring a step", 1, 2)
     began = time.perf_counter()
     _forward_backward(objective, fields)

@@ -108,9 +108,10 @@ def architecture_of(config: PretrainedConfig) -> Architecture:
     heads = text.num_attention_heads
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // heads
     norms = Counter(
-        module.weight.shape[0]
+        weight.shape[0]
         for module in layers[0].modules()
-        if type(module).__name__.endswith("Norm") and getattr(module, "weight", None) is not None
+        if type(module).__name__.endswith("Norm")
+        and isinstance(weight := getattr(module, "weight", None), torch.Tensor)
     )
     return Architecture(
         model_type=config.model_type,
