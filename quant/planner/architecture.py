@@ -107,12 +107,9 @@ def architecture_of(config: PretrainedConfig) -> Architecture:
         )
     heads = text.num_attention_heads
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // heads
-    norms = Counter(
-        weight.shape[0]
-        for module in layers[0].modules()
-        if type(module).__name__.endswith("Norm")
-        and isinstance(weight := getattr(module, "weight", None), torch.Tensor)
-    )
+    named = [m for m in layers[0].modules() if type(m).__name__.endswith("Norm")]
+    weights = [getattr(module, "weight", None) for module in named]
+    norms = Counter(int(weight.shape[0]) for weight in weights if isinstance(weight, torch.Tensor))
     return Architecture(
         model_type=config.model_type,
         layers=len(found),
