@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig
@@ -98,7 +99,7 @@ def architecture_of(config: PretrainedConfig) -> Architecture:
             f"{config.model_type} is not a causal language model that can be described: {first_line(error)}."
         ) from error
     decoder, text = model.get_decoder(), config.get_text_config()
-    layers = getattr(decoder, "layers", None)
+    layers: Any = getattr(decoder, "layers", None)
     found = [_linears(layer) for layer in layers] if layers is not None else []
     if not found or len(set(found)) > 1 or not found[0]:
         raise BackboneError(
