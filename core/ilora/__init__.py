@@ -12,6 +12,7 @@ the adapted linears and gives logits where they are wanted. Importing this packa
 from core.ilora.config import ILoraConfig
 from core.ilora.gating import AdapterError
 from core.ilora.layer import ILoraLinear
+from core.ilora.mixed import BARE
 from core.ilora.model import ILoraModel
 from core.ilora.parameters import (
     ParameterCount,
@@ -27,6 +28,7 @@ register(ILoraConfig, ILoraModel)
 
 __all__ = [
     "ALL_LINEAR",
+    "BARE",
     "ILORA",
     "AdapterError",
     "ILoraConfig",

@@ -4,12 +4,18 @@ It outlives the forward pass on purpose: gradient checkpointing runs layers agai
 they must find the gate they first saw. So one forward pass per backward pass, when layers are checkpointed.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from core.errors import IloraError
+
+if TYPE_CHECKING:
+    from core.ilora.mixed import MixedBatch
 
 
 class AdapterError(IloraError):
@@ -39,19 +45,21 @@ class GateContext:
         weights: [B, K] or [B, layers, K], the mixture in use, detached; None when none is known.
         broadcast: the mixture has one row that serves every row of the batch (a pinned gate).
         pinned: by adapter, a fixed mixture [K] or [layers, K] (see `ILoraModel.pin_gate`).
+        mixed: whose rows are whose, where several adapters answer the pass; None where the active one does.
     """
 
     def __init__(self) -> None:
         self.weights: Tensor | None = None
         self.broadcast = False
         self.pinned: dict[str, Tensor] = {}
+        self.mixed: MixedBatch | None = None
         self._rows: tuple[Tensor, ...] | None = None
         self._build: Callable[[], tuple[Tensor, ...]] | None = None
         self._consumed = False
 
     def clear(self) -> None:
         """Forget the mixture (not the pinned ones): a layer that needs one will say so."""
-        self.weights = self._rows = self._build = None
+        self.weights = self._rows = self._build = self.mixed = None
         self.broadcast = self._consumed = False
 
     def load(

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from core.ilora.config import ILoraConfig
 from core.ilora.gating import AdapterError, GateContext
+from core.ilora.mixed import MixedBatch
 
 
 def layer_index_of(name: str) -> int:
@@ -95,25 +96,44 @@ class ILoraLinear(nn.Module, BaseTunerLayer):
         y: Tensor = self.base_layer(x, *args, **kwargs)
         if self.disable_adapters or self.merged:
             return y
+        if self.context.mixed is not None:
+            return self._add_spans(self.context.mixed, x, y)
         for name in self.active_adapters:  # at most one, see ILoraModel.set_adapter
             if name in self.configs:
                 y = self._add_experts(name, x, y)
         return y
 
     def _add_experts(self, name: str, x: Tensor, y: Tensor) -> Tensor:
+        u, b, scale = self._in_rank_space(name, x, y.dtype, self.context)
+        # One product that also adds: a second tensor of y's size would cost ten times the product itself.
+        return torch.addmm(y.flatten(0, -2), u, b, alpha=scale).view(y.shape)
+
+    def _add_spans(self, batch: MixedBatch, x: Tensor, y: Tensor) -> Tensor:
+        """Each span's own adapter on its own positions; the others keep the base layer's answer."""
+        tokens, answers = x.flatten(0, -2), y.flatten(0, -2)  # (B * S, in), (B * S, out)
+        unit = tokens.shape[0] // batch.size
+        for span in batch.spans:
+            if span.adapter in self.configs:
+                part = slice(span.start * unit, span.stop * unit)
+                theirs = tokens[part].view(span.people, -1, self.in_features)
+                u, b, scale = self._in_rank_space(span.adapter, theirs, y.dtype, span.context)
+                answers[part].addmm_(u, b, alpha=scale)  # in place: nobody else holds the base layer's answer
+        return answers.view(y.shape)
+
+    def _in_rank_space(
+        self, name: str, x: Tensor, dtype: torch.dtype, context: GateContext
+    ) -> tuple[Tensor, Tensor, float]:
+        """``A x``, mixed where there are experts, [B * S, R]; the transposed B [R, out]; and their scale."""
         config = self.configs[name]
         u = F.linear(self.experts_dropout[name](x), self.experts_A[name].to(x.dtype))  # (B, S, R)
         scale = config.scaling
         if config.num_experts > 1:
-            u, scale = u * self._rows_for(u), 1.0  # the rows carry the scale
-        # One product that also adds: a second tensor of y's size would cost ten times the product itself.
-        b = self.experts_B[name].to(y.dtype).t()  # (R, out)
-        added = torch.addmm(y.flatten(0, -2), u.flatten(0, -2).to(y.dtype), b, alpha=scale)
-        return added.view(y.shape)
+            u, scale = u * self._rows_for(u, context), 1.0  # the rows carry the scale
+        return u.flatten(0, -2).to(dtype), self.experts_B[name].to(dtype).t(), scale
 
-    def _rows_for(self, u: Tensor) -> Tensor:
-        rows = self.context.rows(self.layer_index)  # (B, 1, R)
-        if rows.shape[0] != u.shape[0] and not self.context.broadcast:
+    def _rows_for(self, u: Tensor, context: GateContext) -> Tensor:
+        rows = context.rows(self.layer_index)  # (B, 1, R)
+        if rows.shape[0] != u.shape[0] and not context.broadcast:
             raise AdapterError(
                 f"The gate has {rows.shape[0]} rows, the batch {u.shape[0]}: one mixture per row."
             )
