@@ -130,6 +130,21 @@ def pack_prompts(
     return _stack(rows, branched=False)  # an answer is its prompt's only branch: causal attention says it all
 
 
+def apart(packs: Sequence[Packed]) -> Tensor:
+    """The mask of people (B = 1 each) who share one row one after the other and see only themselves.
+
+    Shapes: S positions of all together -> [1, 1, S, S] bool, True = may be seen.
+    """
+    own = [_causal(pack.words) if pack.mask is None else pack.mask[0, 0] for pack in packs]
+    return torch.block_diag(*own).bool()[None, None]  # type: ignore[no-untyped-call]
+
+
+def _causal(words: Tensor) -> Tensor:
+    """words [B, S] -> [S, S] bool."""
+    size = words.shape[1]
+    return torch.ones(size, size, dtype=torch.bool, device=words.device).tril()
+
+
 class _Row:
     """One row while it is written: the history (segment 0), then branches (segments 1..C)."""
 
@@ -188,8 +203,8 @@ def _stack(rows: Sequence[_Row], branched: bool) -> Packed:
 
 def _branch_mask(segments: Tensor) -> Tensor:
     """[B, S] segment of each position (0 history, c+1 branch c, -1 padding) -> [B, 1, S, S] bool."""
-    size = segments.shape[1]
-    causal = torch.ones(size, size, dtype=torch.bool).tril()
     seen, seer = segments.unsqueeze(1), segments.unsqueeze(2)  # (B, 1, S), (B, S, 1)
-    visible = causal & ((seen == 0) | (seen == seer))  # (B, S, S); padding sees padding: no empty row, no NaN
+    visible = _causal(segments) & (
+        (seen == 0) | (seen == seer)
+    )  # (B, S, S); padding sees padding: no empty row, no NaN
     return visible.unsqueeze(1)

@@ -1,7 +1,8 @@
 """The backbone with its adapters, item spaces and heads: one module that training and serving share.
 
 Three ways to ask it, all one forward pass: `catalogue_scores`, `branch_scores` and `title_scores`; and the
-papers' way, `answer_logits` to train and `generate` to ask (DESIGN: the ranker).
+papers' way, `answer_logits` to train and `generate` to ask (DESIGN: the ranker). Several adapters are asked
+about one person in one pass by `states_together` and what reads the states.
 
 Shapes: B batch, L history length, S packed positions, C candidates, N items, H backbone width, K experts,
 V words, T answer tokens.
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel
 
 from core.gate import Gate
+from core.ilora import BARE
 from core.item_space import ItemSpace
-from core.packing import Packed
+from core.packing import Packed, apart
 
 BASE = "base"
 
@@ -34,6 +36,15 @@ class Mixture:
     def as_kwargs(self) -> dict[str, Tensor]:
         named = {"gate_weights": self.weights, "sequence": self.sequence}
         return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One packed person (B = 1) for one adapter."""
+
+    packed: Packed
+    adapter: str
+    mixture: Mixture
 
 
 class BranchHead(nn.Module):
@@ -179,6 +190,33 @@ class RankingModel(nn.Module):
         cap: float | None = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
+    def states_together(self, questions: Sequence[Question]) -> list[Tensor]:
+        """Last hidden states of each question, [1, S, H], from one pass: a 4-bit weight is read once for all.
+
+        Equal to asking one by one, up to rounding. Mixtures are weights here, not sequences.
+        """
+        if not isinstance(self.decoder, PeftModel):
+            return [self.states(asked.packed, asked.adapter, asked.mixture) for asked in questions]
+        given = {asked.adapter: asked.mixture.weights for asked in questions if asked.adapter in self.gated}
+        mixing = {}
+        if given:
+            nothing = torch.zeros_like(next(iter(given.values())))  # type: ignore[arg-type]
+            rows = [asked.mixture.weights if asked.adapter in given else nothing for asked in questions]
+            mixing["gate_weights"] = torch.cat(rows)  # type: ignore[arg-type]
+        lengths = [asked.packed.words.shape[1] for asked in questions]
+        inputs = torch.cat([self._inputs(asked.packed, asked.adapter) for asked in questions], 1)
+        out = self.decoder(
+            inputs_embeds=inputs,
+            attention_mask=self._mask(apart([asked.packed for asked in questions]), inputs.dtype),
+            position_ids=torch.cat([asked.packed.positions for asked in questions], 1),
+            use_cache=False,
+            adapter_names=[BARE if asked.adapter == BASE else asked.adapter for asked in questions],
+            adapter_lengths=lengths,
+            **mixing,
+        )
+        hidden: Tensor = out.last_hidden_state
+        return list(hidden.split_with_sizes(lengths, dim=1))
+
     def catalogue_scores(self, packed: Packed, adapter: str, mixture: Mixture, tail: int = 1) -> Tensor:
         """Scores of all N items after each of the last `tail` history positions of a row: [B, tail, N]
         float32.
@@ -186,10 +224,10 @@ class RankingModel(nn.Module):
         Entry [b, -1] is what follows the whole history; [b, -1-j] what follows the history without its last j
         items. Rows shorter than `tail` repeat their first position (the instruction alone).
         """
-        hidden = self.states(packed, adapter, mixture)
-        return self._scores_at(hidden, packed, adapter, tail)
+        return self.read_catalogue(self.states(packed, adapter, mixture), packed, adapter, tail)
 
-    def _scores_at(self, hidden: Tensor, packed: Packed, adapter: str, tail: int = 1) -> Tensor:
+    def read_catalogue(self, hidden: Tensor, packed: Packed, adapter: str, tail: int = 1) -> Tensor:
+        """`catalogue_scores` of states that are there already."""
         back = torch.arange(tail - 1, -1, -1, device=hidden.device)
         index = (packed.history_end.unsqueeze(1) - back).clamp_min(0)  # (B, tail)
         return self.space(adapter).scores(_gather(hidden, index))
@@ -200,14 +238,20 @@ class RankingModel(nn.Module):
 
         Both come from the same pass: the history's states are untouched by the branches behind it.
         """
-        hidden = self.states(packed, adapter, mixture)
-        first = self._scores_at(hidden, packed, adapter).squeeze(1).gather(1, candidates)  # (B, C)
+        return self.read_branches(self.states(packed, adapter, mixture), packed, candidates, adapter)
+
+    def read_branches(self, hidden: Tensor, packed: Packed, candidates: Tensor, adapter: str) -> Tensor:
+        """`branch_scores` of states that are there already."""
+        first = self.read_catalogue(hidden, packed, adapter).squeeze(1).gather(1, candidates)  # (B, C)
         correction: Tensor = self.branches[adapter](_gather(hidden, packed.branch_end))
         return first + correction
 
     def title_scores(self, packed: Packed) -> Tensor:
         """Log-likelihood of each candidate's title under the bare backbone, [B, C] float32 nats."""
-        hidden = self.states(packed, BASE, Mixture())
+        return self.read_titles(self.states(packed, BASE, Mixture()), packed)
+
+    def read_titles(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """`title_scores` of states that are there already."""
         rows = zip(hidden, packed.words, packed.prefix_end.tolist(), packed.branch_end, strict=True)
         return torch.stack([self._title_row(h, words, prefix, ends) for h, words, prefix, ends in rows])
 

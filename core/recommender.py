@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from core.catalog import Catalog
 from core.errors import DataError
 from core.explanation import Explanation, omissions
 from core.ordering import Scores, best, log_softmax, ranked_items
-from core.ranker import Mode, Ranker
+from core.ranker import Ask, Mode, Ranker
 from core.ranking_model import BASE
 from core.recommendation import AdapterName, Recommendation, Stage
 from core.request import Entry, Gate, read_gate, read_history, read_pool
@@ -65,6 +66,16 @@ class _Visit:
     chosen: bool  # somebody named the candidates
     notes: tuple[str, ...]
     timings: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a stage makes of a pool: scores [P] of the items [P] that it ranked, and what is to be said."""
+
+    scores: Scores
+    pool: Indices
+    stage: Stage
+    notes: tuple[str, ...] = ()
 
 
 class Recommender:
@@ -154,16 +165,21 @@ class Recommender:
         """Every adapter's order of the same candidates (the 20 best retrieved when none are named).
 
         Named candidates are all ranked, seen or not. `gate` replaces the mixture of adapters with experts.
-        The routing of all lists is done once; its time stands in each. Raises as :meth:`recommend` does.
+        All lists come from one routing and one pass of the language model; their time stands in each list.
+        Raises as :meth:`recommend` does.
         """
         visit = self._visit(history, candidates, exclude_seen=candidates is None)
         if candidates is None:
             visit = replace(visit, pool=_retrieve(visit), chosen=True)
-        lists: dict[AdapterName, Recommendation] = {}
+        mixtures: dict[AdapterName, Gate | None] = {}
         for adapter in self.adapters:
             self._check(k, adapter)
-            mixture = self._mixture(gate, adapter) if self.has_experts(adapter) else None
-            lists[adapter] = self._rank(visit, k, adapter, mixture, rerank=False)
+            mixtures[adapter] = self._mixture(gate, adapter) if self.has_experts(adapter) else None
+        orders, ranking_ms = _timed(lambda: self._orders(visit, mixtures))
+        lists = {
+            adapter: self._list(visit, order, k, adapter, mixtures[adapter], ranking_ms)
+            for adapter, order in orders.items()
+        }
         return Comparison(tuple(visit.pool.tolist()), lists)
 
     def without_each(
@@ -253,9 +269,21 @@ class Recommender:
         self, visit: _Visit, k: int, adapter: AdapterName, mixture: Gate | None, rerank: bool
     ) -> Recommendation:
         """Let one stage order the pool, then write the list."""
-        (scores, pool, stage, notes), ranking_ms = _timed(
-            lambda: self._order(visit, adapter, mixture, rerank)
-        )
+        order, ranking_ms = _timed(lambda: self._order(visit, adapter, mixture, rerank))
+        return self._list(visit, order, k, adapter, mixture, ranking_ms)
+
+    def _list(
+        self,
+        visit: _Visit,
+        ordered: _Order,
+        k: int,
+        adapter: AdapterName,
+        mixture: Gate | None,
+        ranking_ms: float,
+    ) -> Recommendation:
+        """Write down the k best of what a stage ordered."""
+        scores, pool, stage = ordered.scores, ordered.pool, ordered.stage
+        notes = list(ordered.notes)
         order, order_ms = _timed(lambda: best(scores, k))
         if len(order) < k:
             notes.append(f"The list is shorter than {k}: {len(order)} items were ranked.")
@@ -277,27 +305,44 @@ class Recommender:
         """Log-counts [P]: the probabilities made of them are shares of what people watched."""
         return np.log(self.popularity[pool] + 1.0)
 
-    def _order(
-        self, visit: _Visit, adapter: AdapterName, mixture: Gate | None, rerank: bool
-    ) -> tuple[Scores, Indices, Stage, list[str]]:
-        """Scores of the ranked items [P], those items [P], who ranked them, and notes."""
+    def _order(self, visit: _Visit, adapter: AdapterName, mixture: Gate | None, rerank: bool) -> _Order:
+        """Let one adapter order the pool."""
         pool = visit.pool
         if not visit.history:
-            return self._popular(pool), pool, "popular", []
+            return _Order(self._popular(pool), pool, "popular")
         if adapter == BASE:
             pool = pool if visit.chosen else _retrieve(visit)
-            notes = [
-                f"The untrained language model ordered {len(pool)} titles by how likely each comes next."
-            ]
-            return self._ask(visit, pool, adapter, mixture, "title"), pool, "title", notes
+            return _read_titles(self._ask(visit, pool, adapter, mixture, "title"), pool)
         scores = self._ask(visit, pool, adapter, mixture, "catalogue")
         if not rerank:
-            return scores, pool, "catalogue", []
+            return _Order(scores, pool, "catalogue")
         if not self.choices[adapter].rerank:
             kept = "Not re-ranked: on validation users the second stage brought no better order."
-            return scores, pool, "catalogue", [kept]
+            return _Order(scores, pool, "catalogue", (kept,))
         pool = np.sort(pool[best(scores, RETRIEVED)])
-        return self._ask(visit, pool, adapter, mixture, "branch"), pool, "branch", []
+        return _Order(self._ask(visit, pool, adapter, mixture, "branch"), pool, "branch")
+
+    def _orders(
+        self, visit: _Visit, mixtures: Mapping[AdapterName, Gate | None]
+    ) -> dict[AdapterName, _Order]:
+        """Let several adapters order the same named candidates, in one pass of the language model."""
+        pool = visit.pool
+        if not visit.history:
+            return dict.fromkeys(mixtures, _Order(self._popular(pool), pool, "popular"))
+        _check_readable(len(pool))
+        asks = [
+            Ask(adapter, "title" if adapter == BASE else "catalogue", pool[None], gate)
+            for adapter, gate in mixtures.items()
+        ]
+        with self._asking:
+            answers = self.ranker.score_together(visit.routing, visit.history, asks)
+        orders: dict[AdapterName, _Order] = {}
+        for adapter, answer in zip(mixtures, answers, strict=True):
+            scores = self._blended(answer, visit.routing, pool[None], adapter)[0]
+            orders[adapter] = (
+                _read_titles(scores, pool) if adapter == BASE else _Order(scores, pool, "catalogue")
+            )
+        return orders
 
     def _ask(
         self, visit: _Visit, pool: Indices, adapter: AdapterName, mixture: Gate | None, mode: Mode
@@ -314,23 +359,34 @@ class Recommender:
         mixture: Gate | None,
         mode: Mode,
     ) -> Scores:
-        """Scores [B, P] of B people's pools [B, P] in one go.
-
-        They are the language model's log-probabilities, averaged with the router's if that helps: a mean, not
-        a sum, as two opinions that agree are not twice as sure.
-        """
-        if mode != "catalogue" and pools.shape[1] > MOST_CANDIDATES:
-            raise DataError(
-                f"{pools.shape[1]} candidates are too many to read: name at most {MOST_CANDIDATES}."
-            )
+        """Scores [B, P] of B people's pools [B, P] in one go."""
+        if mode != "catalogue":
+            _check_readable(pools.shape[1])
         with self._asking:
             answer = self.ranker.score(routing, histories, pools, adapter=adapter, gate=mixture, mode=mode)
+        return self._blended(answer, routing, pools, adapter)
+
+    def _blended(self, answer: Tensor, routing: Routing, pools: Indices, adapter: AdapterName) -> Scores:
+        """The model's answers [B, P] as log-probabilities [B, P], averaged with the router's if that helps.
+
+        A mean, not a sum: two opinions that agree are not twice as sure.
+        """
         scores = log_softmax(answer.cpu().numpy().astype(np.float64))
         weight = 0.0 if adapter == BASE else self.choices[adapter].blend_weight
         if weight > 0:
             collaborative = np.take_along_axis(routing.scores, pools, axis=1).astype(np.float64)
             scores = (scores + weight * log_softmax(collaborative)) / (1 + weight)
         return scores
+
+
+def _read_titles(scores: Scores, pool: Indices) -> _Order:
+    note = f"The untrained language model ordered {len(pool)} titles by how likely each comes next."
+    return _Order(scores, pool, "title", (note,))
+
+
+def _check_readable(candidates: int) -> None:
+    if candidates > MOST_CANDIDATES:
+        raise DataError(f"{candidates} candidates are too many to read: name at most {MOST_CANDIDATES}.")
 
 
 def _retrieve(visit: _Visit) -> Indices:
