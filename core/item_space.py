@@ -88,12 +88,26 @@ class ItemSpace(nn.Module):
 
     def token_table(self) -> Tensor:
         """Tokens of the whole catalogue, [N, H] float32, each of about the backbone's embedding length."""
-        token = self.token_collaborative(self.collaborative * self._keep()) + self.token_text(
-            self.text
-        )  # (N, H)
-        unit = token / token.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-        table: Tensor = self.dropout(unit * self.token_scale)
+        table: Tensor = self.dropout(self._place(self.collaborative * self._keep(), self.text))
         return table
+
+    def tokens(self, items: Tensor) -> Tensor:
+        """Tokens of these items, [...] int64 -> [..., H] float32: rows of `token_table`.
+
+        The whole table is made only where it is the smaller work, and in training, where one draw of what is
+        dropped holds for an item wherever it occurs.
+        """
+        if self.training or items.numel() >= len(self.known):
+            return nn.functional.embedding(items, self.token_table())
+        known = self.known[items].to(self.vectors.dtype).unsqueeze(-1)
+        return self._place(self.collaborative[items] * known, self.text[items])
+
+    def _place(self, collaborative: Tensor, text: Tensor) -> Tensor:
+        """Features [..., D] and [..., P] -> tokens [..., H], before dropout."""
+        token = self.token_collaborative(collaborative) + self.token_text(text)
+        unit = token / token.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        placed: Tensor = unit * self.token_scale
+        return placed
 
     def scores(self, state: Tensor) -> Tensor:
         """Backbone states [..., H] -> scores of the whole catalogue [..., N] float32."""

@@ -153,9 +153,8 @@ class RankingModel(nn.Module):
         # By the module, not by its weight: Gemma's scales what it looks up.
         inputs: Tensor = self._embedding(packed.words.clamp_min(0))  # (B, S, H)
         if adapter != BASE:
-            table = self.space(adapter).token_table().to(inputs.dtype)  # (N, H)
-            is_item = (packed.items >= 0).unsqueeze(-1)
-            inputs = torch.where(is_item, F.embedding(packed.items.clamp_min(0), table), inputs)
+            items, is_item = packed.items.clamp_min(0), (packed.items >= 0).unsqueeze(-1)
+            inputs = torch.where(is_item, self.space(adapter).tokens(items).to(inputs.dtype), inputs)
         return inputs
 
     def states(self, packed: Packed, adapter: str, mixture: Mixture) -> Tensor:
