@@ -19,7 +19,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from core.errors import BundleError
-from core.routing import History, Routing, pad_indices
+from core.routing import Floats, History, Indices, Routing, pad_indices
 
 if TYPE_CHECKING:  # the request path must not need torch
     from core.encoder import SASRec
@@ -128,6 +128,12 @@ class OnnxRouter:
         padded = pad_indices(histories, self.shape.num_items, self.shape.max_length)
         sequence, gate, scores, retrieved = self._session.run(list(OUTPUTS), {INPUT: padded})
         return Routing(sequence, gate, scores, retrieved)
+
+    def retrieve(self, histories: Sequence[History]) -> tuple[Floats, Floats, Indices]:
+        """:meth:`route` of at least one history without the scores [B, N]: sequence, gate and retrieved."""
+        padded = pad_indices(histories, self.shape.num_items, self.shape.max_length)
+        sequence, gate, retrieved = self._session.run(["sequence", "gate", "retrieved"], {INPUT: padded})
+        return sequence, gate, retrieved
 
     def _empty(self) -> Routing:
         shape = self.shape
