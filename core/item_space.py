@@ -70,6 +70,7 @@ class ItemSpace(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n))
         self.dropout = nn.Dropout(dropout)
         self.item_dropout = item_dropout
+        self._served: tuple[object, Tensor] | None = None
         nn.init.normal_(self.vector_text.weight, std=0.02 / p**0.5)
 
     def freeze_scores(self) -> None:
@@ -112,6 +113,15 @@ class ItemSpace(nn.Module):
     def scores(self, state: Tensor) -> Tensor:
         """Backbone states [..., H] -> scores of the whole catalogue [..., N] float32."""
         user = self.dropout(self.user(state.float()))  # (..., D)
-        vectors = self.vectors * self._keep() + self.vector_text(self.text)  # (N, D)
-        scores: Tensor = user @ vectors.T + self.bias
+        scores: Tensor = user @ self._item_vectors().T + self.bias
         return scores
+
+    def _item_vectors(self) -> Tensor:
+        """What users are scored against, [N, D]; kept while serving, until a weight changes or moves."""
+        if self.training or torch.is_grad_enabled():
+            return self.vectors * self._keep() + self.vector_text(self.text)
+        weights = (self.vectors, self.vector_text.weight)
+        state = tuple((weight.data_ptr(), weight._version) for weight in weights)
+        if self._served is None or self._served[0] != state:
+            self._served = state, self.vectors * self._keep() + self.vector_text(self.text)
+        return self._served[1]

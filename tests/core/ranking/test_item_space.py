@@ -1,5 +1,7 @@
 """Item tokens: a few of them are placed as the whole table would place them."""
 
+import copy
+
 import torch
 
 from core.item_space import ItemFeatures, ItemSpace
@@ -30,3 +32,24 @@ def test_in_training_a_dropped_item_is_dropped_wherever_it_occurs() -> None:
     assert torch.equal(drawn, space.token_table()[[3, 4]]), (
         "the same draws as before, for the whole catalogue"
     )
+
+
+def test_scores_follow_every_change_of_the_weights(model: RankingModel) -> None:
+    space = copy.deepcopy(model.space("ilora")).eval()
+    state = torch.randn(1, space.user.in_features)
+
+    def naive() -> torch.Tensor:
+        vectors = space.vectors * space.known.unsqueeze(-1) + space.vector_text(space.text)
+        return space.user(state) @ vectors.T + space.bias
+
+    def served() -> torch.Tensor:
+        with torch.inference_mode():
+            return space.scores(state).clone()
+
+    assert torch.equal(served(), naive().detach()) and torch.equal(served(), served())
+    optimizer = torch.optim.AdamW([space.vectors, space.vector_text.weight], lr=0.1)
+    naive().square().sum().backward()
+    optimizer.step()
+    assert torch.equal(served(), naive().detach()), "a training step"
+    space.load_state_dict({name: tensor + 0.5 for name, tensor in space.state_dict().items()})
+    assert torch.equal(served(), naive().detach()), "loaded weights"
