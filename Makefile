@@ -32,8 +32,9 @@ test: export OMP_WAIT_POLICY ?= PASSIVE
 test: install-dev chromium axe lint data ## Lint, then run every test, in a real browser too
 	@$(BIN)/pytest
 
-bench: install-dev data ## Run the benchmarks (ratios inside one run, never seconds)
-	@$(BIN)/pytest -m bench
+bench: install-dev chromium data ## Measure speed against what else one could use; one row: ROW=07, all once: QUICK=1
+	@$(BIN)/pytest tests/bench -m bench $(if $(QUICK),--quick) $(if $(ROW),-k row_$(ROW))
+	@test -n "$(QUICK)" || { $(BIN)/python -m tests.bench.table && $(BIN)/python -m tests.bench.plots; }
 
 lint: install-dev ## Style, types and the rooms' rules, without changing a file
 	@$(BIN)/ruff check .

@@ -1,0 +1,76 @@
+"""Row 6: training sequences per second and peak memory, against stock HF Trainer and PEFT LoRA."""
+
+from pathlib import Path
+
+import torch
+from transformers import Trainer
+
+from quant.backbone import Backbone, load_backbone
+from tests.bench.backbone_file import backbone_file
+from tests.bench.conftest import Bench
+from tests.bench.memory import run_python
+from tests.bench.people import People
+from tests.bench.timing import InTurns, Measured
+from tests.bench.training_opponents import BATCH, StepClock, our_trainer, stock_trainer
+
+TOLERANCE = 0.02
+"""Of a loss near 3: bf16 where that is what computes."""
+SIDES = ("stock", "branch", "text")
+
+
+def first_loss(trainer: Trainer) -> float:
+    """Of the first batch, before anything was learned."""
+    rows = [trainer.train_dataset[index] for index in range(BATCH)]
+    trainer.model.eval()
+    with torch.no_grad():
+        return float(trainer.compute_loss(trainer.model, dict(trainer.data_collator(rows))))
+
+
+def _backbone() -> Backbone:
+    """Each side has one of its own: an adapter stays where it was put."""
+    return load_backbone(backbone_file(), "nf4", trainable=True)
+
+
+def test_training(bench: Bench, viewers: People, tmp_path: Path) -> None:
+    steps = bench.of(2, 1)
+    chosen = viewers.first(BATCH * steps)
+    torch.manual_seed(0)
+    made: dict[str, tuple[Trainer, StepClock]] = {
+        "stock": stock_trainer(_backbone(), chosen, tmp_path / "stock", steps),
+        "branch": our_trainer(_backbone(), chosen, "branch", tmp_path / "branch", steps),
+        "text": our_trainer(_backbone(), chosen, "text", tmp_path / "text", steps),
+    }
+    # Fresh adapters change nothing: over the same tokens both must find the bare model's loss.
+    losses = [first_loss(made[side][0]) for side in ("text", "stock")]
+    assert abs(losses[0] - losses[1]) < TOLERANCE, losses
+    took: dict[str, list[float]] = {side: [] for side in SIDES}
+    for number in range(bench.of(4)):
+        for side, (trainer, clock) in made.items():
+            trainer.train()
+            if number or bench.quick:  # the first round warms up
+                took[side].append(clock.seconds)
+    turns = InTurns(took)
+    for side in ("branch", "text"):
+        details = {
+            "sequences/s, ours": len(chosen.histories) / turns.median(side),
+            "sequences/s, stock": len(chosen.histories) / turns.median("stock"),
+        }
+        bench.record(f"6-{side}", turns.ratio("stock", over=side), f"batch of {BATCH}, r 8", details)
+
+
+def test_memory_of_training(bench: Bench, repository: Path) -> None:
+    steps = bench.of(2, 1)
+    held = {
+        side: run_python(
+            ["-m", "tests.bench.training_opponents", side, str(BATCH * steps), str(steps)],
+            PYTHONPATH=str(repository),
+        ).resident
+        for side in SIDES
+    }
+    for side in ("branch", "text"):
+        bench.record(
+            f"6-{side}-memory",
+            Measured.of([held[side] / held["stock"]]),
+            "peak resident memory of a process that does nothing else",
+            {"GB, ours": held[side] / 1e9, "GB, stock": held["stock"] / 1e9},
+        )
