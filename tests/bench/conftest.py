@@ -15,6 +15,7 @@ from core.prompt import Wording
 from core.recommender import Recommender
 from exports.bundle import load_bundle
 from quant.backbone import Backbone, load_backbone
+from tests.bench.backbone_file import backbone_file
 from tests.bench.machine import this_machine
 from tests.bench.people import People, people
 from tests.bench.results import RESULTS, Row, write_rows
@@ -131,9 +132,29 @@ def product(movielens: Dataset) -> Recommender:
 @pytest.fixture(scope="session")
 def bare(product: Recommender) -> Backbone:
     """The same NF4 backbone, untouched by PEFT: what stock code would run."""
-    from tests.bench.backbone_file import backbone_file
-
     return load_backbone(backbone_file(), "nf4")
+
+
+@dataclass(frozen=True)
+class Side:
+    """The product and the bare backbone, both holding their 4-bit weights alike.
+
+    Attributes:
+        suffix: of the rows' names.
+    """
+
+    product: Recommender
+    bare: Backbone
+    suffix: str
+
+
+@pytest.fixture(scope="session", params=["nf4", "cached"])
+def side(request: pytest.FixtureRequest, movielens: Dataset) -> Side:
+    """For rows that are measured both ways: taken apart in every product, or once when loading."""
+    if request.param == "nf4":
+        return Side(request.getfixturevalue("product"), request.getfixturevalue("bare"), "")
+    loaded = load_bundle(dataset=movielens, weights="cached")
+    return Side(loaded, load_backbone(backbone_file(), "nf4", weights="cached"), "-cached")
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,18 @@
 """Bytes: what a pass keeps for going backward, what torch's allocator holds at most, what a process held."""
 
-import os
-import resource
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def activation_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
@@ -52,21 +54,11 @@ class Process:
     resident: int
 
 
-def run_python(arguments: Collection[str], **environment: str) -> Process:
-    """Run Python in a process of its own and wait. Raises RuntimeError when it fails."""
-    began = time.perf_counter()
-    child = subprocess.Popen(
-        [sys.executable, *arguments], env=os.environ | environment, stdout=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - began
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise RuntimeError(f"python {' '.join(arguments)[:80]} ended with {child.returncode}")
-    return Process(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
-
-
-def resident_peak() -> int:
-    """The most that this process has had resident, in bytes."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most * (1 if sys.platform == "darwin" else 1024)
+def run_module(module: str, *arguments: str) -> Process:
+    """Run a module of this repository in a process of its own. Raises CalledProcessError when it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        peak = Path(folder) / "peak"
+        command = [sys.executable, "-m", "tests.bench.watched", str(peak), module, *arguments]
+        began = time.perf_counter()
+        subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
+        return Process(time.perf_counter() - began, int(peak.read_text()))

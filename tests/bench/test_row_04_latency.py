@@ -3,16 +3,13 @@
 import torch
 
 from core.packing import pack_branches, pack_catalogue
-from core.recommender import Recommender
-from quant.backbone import Backbone
-from tests.bench.conftest import Bench
+from tests.bench.conftest import Bench, Side
 from tests.bench.people import People
 from tests.bench.timing import in_turns
 
 
-def test_one_recommendation_costs_one_bare_pass(
-    bench: Bench, product: Recommender, bare: Backbone, viewers: People
-) -> None:
+def test_one_recommendation_costs_one_bare_pass(bench: Bench, side: Side, viewers: People) -> None:
+    product, bare = side.product, side.bare
     history, candidates = viewers.histories[0], viewers.candidates[:1]
     w = viewers.wording
     branched = pack_branches(w.instruction, [history], w.question, candidates.tolist(), w.titles)
@@ -42,7 +39,7 @@ def test_one_recommendation_costs_one_bare_pass(
     took = in_turns(runs, bench.of(25))
     for mode, size in sizes.items():
         bench.record(
-            f"4-{mode}",
+            f"4-{mode}{side.suffix}",
             took.ratio(mode, over=f"floor {mode}"),
             f"{size} tokens, routing and reading the list included",
             {"ms, ours": 1000 * took.median(mode), "ms, floor": 1000 * took.median(f"floor {mode}")},

@@ -3,9 +3,8 @@
 import torch
 
 from core.packing import pack_branches
-from core.recommender import Recommender
 from quant.backbone import Backbone
-from tests.bench.conftest import Bench
+from tests.bench.conftest import Bench, Side
 from tests.bench.flops import attention_flops, bare_products, linear_flops, useful
 from tests.bench.people import People
 from tests.bench.ranking_opponents import asked_of, ours
@@ -13,8 +12,9 @@ from tests.bench.timing import in_turns
 
 
 def test_a_pass_reaches_the_rate_of_its_products(
-    bench: Bench, product: Recommender, bare: Backbone, viewers: People
+    bench: Bench, side: Side, bare: Backbone, viewers: People
 ) -> None:
+    product = side.product
     people = viewers.first(bench.of(16, 1))
     asked = asked_of(people, "ilora", product.router.route(people.histories).gate)
     w = people.wording
@@ -28,7 +28,7 @@ def test_a_pass_reaches_the_rate_of_its_products(
     dtype = str(bare.compute_dtype).removeprefix("torch.")
     emulated = "" if bare.compute_dtype == torch.bfloat16 else ": this processor multiplies no bf16"
     bench.record(
-        "5",
+        f"5{side.suffix}",
         share,
         f"{dtype} on both sides{emulated}; {len(people.histories)} users in branch mode; padding, attention"
         " that is masked away, 4-bit decoding, adapters and heads count as nothing done",

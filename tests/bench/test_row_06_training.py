@@ -8,7 +8,7 @@ from transformers import Trainer
 from quant.backbone import Backbone, load_backbone
 from tests.bench.backbone_file import backbone_file
 from tests.bench.conftest import Bench
-from tests.bench.memory import run_python
+from tests.bench.memory import run_module
 from tests.bench.people import People
 from tests.bench.timing import InTurns, Measured
 from tests.bench.training_opponents import BATCH, StepClock, our_trainer, stock_trainer
@@ -58,13 +58,10 @@ def test_training(bench: Bench, viewers: People, tmp_path: Path) -> None:
         bench.record(f"6-{side}", turns.ratio("stock", over=side), f"batch of {BATCH}, r 8", details)
 
 
-def test_memory_of_training(bench: Bench, repository: Path) -> None:
+def test_memory_of_training(bench: Bench) -> None:
     steps = bench.of(2, 1)
     held = {
-        side: run_python(
-            ["-m", "tests.bench.training_opponents", side, str(BATCH * steps), str(steps)],
-            PYTHONPATH=str(repository),
-        ).resident
+        side: run_module("tests.bench.training_opponents", side, str(BATCH * steps), str(steps)).resident
         for side in SIDES
     }
     for side in ("branch", "text"):
