@@ -117,11 +117,11 @@ class ItemSpace(nn.Module):
         return scores
 
     def _item_vectors(self) -> Tensor:
-        """What users are scored against, [N, D]; kept while serving, until a weight changes or moves."""
+        """What users are scored against, [N, D]; kept while serving, until what it is made of changes or moves."""
         if self.training or torch.is_grad_enabled():
             return self.vectors * self._keep() + self.vector_text(self.text)
-        weights = (self.vectors, self.vector_text.weight)
-        state = tuple((weight.data_ptr(), weight._version) for weight in weights)
+        made_of = (self.vectors, self.vector_text.weight, self.text, self.known)
+        state = tuple((tensor.data_ptr(), tensor._version) for tensor in made_of)
         if self._served is None or self._served[0] != state:
             self._served = state, self.vectors * self._keep() + self.vector_text(self.text)
         return self._served[1]
