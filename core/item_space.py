@@ -117,7 +117,7 @@ class ItemSpace(nn.Module):
         return scores
 
     def _item_vectors(self) -> Tensor:
-        """What users are scored against, [N, D]; kept while serving, until what it is made of changes or moves."""
+        """What users are scored against, [N, D]; kept while serving, until what it is made of changes."""
         if self.training or torch.is_grad_enabled():
             return self.vectors * self._keep() + self.vector_text(self.text)
         made_of = (self.vectors, self.vector_text.weight, self.text, self.known)

@@ -1,15 +1,32 @@
 """Scores into an order: log-probabilities, the best k, and the lines of a list."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.catalog import Catalog
-from core.recommendation import RankedItem
+from core.recommendation import RankedItem, Stage
 from core.routing import Indices
 
 Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a stage makes of a pool: scores [P] of the items [P] that it ranked, and what is to be said."""
+
+    scores: Scores
+    pool: Indices
+    stage: Stage
+    notes: tuple[str, ...] = ()
+
+
+def title_order(scores: Scores, pool: Indices) -> Order:
+    """What the untrained model's title likelihoods [P] make of a pool [P]."""
+    note = f"The untrained language model ordered {len(pool)} titles by how likely each comes next."
+    return Order(scores, pool, "title", (note,))
 
 
 def best(scores: NDArray[np.floating], k: int) -> NDArray[np.intp]:

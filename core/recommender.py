@@ -15,10 +15,10 @@ from torch import Tensor
 from core.catalog import Catalog
 from core.errors import DataError
 from core.explanation import Explanation, omissions
-from core.ordering import Scores, best, log_softmax, ranked_items
+from core.ordering import Order, Scores, best, log_softmax, ranked_items, title_order
 from core.ranker import Ask, Mode, Ranker
 from core.ranking_model import BASE
-from core.recommendation import AdapterName, Recommendation, Stage
+from core.recommendation import AdapterName, Recommendation
 from core.request import Entry, Gate, read_gate, read_history, read_pool
 from core.routing import Indices, Router, Routing
 
@@ -66,16 +66,6 @@ class _Visit:
     chosen: bool  # somebody named the candidates
     notes: tuple[str, ...]
     timings: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class _Order:
-    """What a stage makes of a pool: scores [P] of the items [P] that it ranked, and what is to be said."""
-
-    scores: Scores
-    pool: Indices
-    stage: Stage
-    notes: tuple[str, ...] = ()
 
 
 class Recommender:
@@ -275,7 +265,7 @@ class Recommender:
     def _list(
         self,
         visit: _Visit,
-        ordered: _Order,
+        ordered: Order,
         k: int,
         adapter: AdapterName,
         mixture: Gate | None,
@@ -305,30 +295,28 @@ class Recommender:
         """Log-counts [P]: the probabilities made of them are shares of what people watched."""
         return np.log(self.popularity[pool] + 1.0)
 
-    def _order(self, visit: _Visit, adapter: AdapterName, mixture: Gate | None, rerank: bool) -> _Order:
+    def _order(self, visit: _Visit, adapter: AdapterName, mixture: Gate | None, rerank: bool) -> Order:
         """Let one adapter order the pool."""
         pool = visit.pool
         if not visit.history:
-            return _Order(self._popular(pool), pool, "popular")
+            return Order(self._popular(pool), pool, "popular")
         if adapter == BASE:
             pool = pool if visit.chosen else _retrieve(visit)
-            return _read_titles(self._ask(visit, pool, adapter, mixture, "title"), pool)
+            return title_order(self._ask(visit, pool, adapter, mixture, "title"), pool)
         scores = self._ask(visit, pool, adapter, mixture, "catalogue")
         if not rerank:
-            return _Order(scores, pool, "catalogue")
+            return Order(scores, pool, "catalogue")
         if not self.choices[adapter].rerank:
             kept = "Not re-ranked: on validation users the second stage brought no better order."
-            return _Order(scores, pool, "catalogue", (kept,))
+            return Order(scores, pool, "catalogue", (kept,))
         pool = np.sort(pool[best(scores, RETRIEVED)])
-        return _Order(self._ask(visit, pool, adapter, mixture, "branch"), pool, "branch")
+        return Order(self._ask(visit, pool, adapter, mixture, "branch"), pool, "branch")
 
-    def _orders(
-        self, visit: _Visit, mixtures: Mapping[AdapterName, Gate | None]
-    ) -> dict[AdapterName, _Order]:
+    def _orders(self, visit: _Visit, mixtures: Mapping[AdapterName, Gate | None]) -> dict[AdapterName, Order]:
         """Let several adapters order the same named candidates, in one pass of the language model."""
         pool = visit.pool
         if not visit.history:
-            return dict.fromkeys(mixtures, _Order(self._popular(pool), pool, "popular"))
+            return dict.fromkeys(mixtures, Order(self._popular(pool), pool, "popular"))
         _check_readable(len(pool))
         asks = [
             Ask(adapter, "title" if adapter == BASE else "catalogue", pool[None], gate)
@@ -336,11 +324,11 @@ class Recommender:
         ]
         with self._asking:
             answers = self.ranker.score_together(visit.routing, visit.history, asks)
-        orders: dict[AdapterName, _Order] = {}
+        orders: dict[AdapterName, Order] = {}
         for adapter, answer in zip(mixtures, answers, strict=True):
             scores = self._blended(answer, visit.routing, pool[None], adapter)[0]
             orders[adapter] = (
-                _read_titles(scores, pool) if adapter == BASE else _Order(scores, pool, "catalogue")
+                title_order(scores, pool) if adapter == BASE else Order(scores, pool, "catalogue")
             )
         return orders
 
@@ -377,11 +365,6 @@ class Recommender:
             collaborative = np.take_along_axis(routing.scores, pools, axis=1).astype(np.float64)
             scores = (scores + weight * log_softmax(collaborative)) / (1 + weight)
         return scores
-
-
-def _read_titles(scores: Scores, pool: Indices) -> _Order:
-    note = f"The untrained language model ordered {len(pool)} titles by how likely each comes next."
-    return _Order(scores, pool, "title", (note,))
 
 
 def _check_readable(candidates: int) -> None:
