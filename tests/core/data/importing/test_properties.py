@@ -197,7 +197,7 @@ def test_no_row_depends_on_the_lines_read_with_it(lines: list[str], delimiter: s
     assert (rows, bad) == read(len(lines) + 1)
     if not any('"' in line for line in lines):
         fields = {number: line.split(delimiter) for number, line in enumerate(lines, start=1)}
-        assert rows == {n: tuple(map(str.strip, cells)) for n, cells in fields.items() if _fits(cells)}
+        assert rows == {n: tuple(map(str.strip, f[:2])) for n, f in fields.items() if _fits(f)}
         assert set(bad) == {n for n, line in enumerate(lines, start=1) if line.strip()} - set(rows)
 
 
