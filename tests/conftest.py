@@ -16,6 +16,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# The same examples in every run: a suite that fails by chance teaches people to run it again.
+settings.register_profile("steady", derandomize=True, print_blob=True)
+settings.load_profile("steady")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SEED = 2024
