@@ -47,9 +47,9 @@ def new_model(backbone: Backbone, features: ItemFeatures, recipe: Recipe) -> Ran
         gate_temperature=recipe.adapter.gate_temperature,
     )
     if recipe.optimizer.gradient_checkpointing:
-        decoder.gradient_checkpointing_enable({"use_reentrant": False})
-    elif getattr(decoder, "is_gradient_checkpointing", False):  # by an earlier recipe over the same backbone
-        decoder.gradient_checkpointing_disable()
+        decoder.activation_checkpointing_enable({"use_reentrant": False})
+    elif decoder.is_activation_checkpointing:  # by an earlier recipe over the same backbone
+        decoder.activation_checkpointing_disable()
     adapted = get_peft_model(decoder, config, adapter_name=name)
     return _model(backbone, adapted, {name: space}, {name: head}, _gated({name: config}))
 
