@@ -118,8 +118,9 @@ def _likelihood(model: RankingModel, shared: Tensor, then: Tensor, words: Tensor
     count = len(then) // len(shared)
     before = torch.cat([shared.repeat_interleave(count, 0).unsqueeze(1), then[:, :-1]], 1)  # (U * C, T, H)
     where = real.bool()
-    logits = (before[where] @ model._frozen[1].T).float()
-    found = logits.log_softmax(-1).gather(-1, words[where].unsqueeze(-1)).squeeze(-1)
+    found = (
+        model._word_logits(before[where]).log_softmax(-1).gather(-1, words[where].unsqueeze(-1)).squeeze(-1)
+    )
     owner = torch.arange(len(then)).unsqueeze(1).expand_as(words)[where]
     return found.new_zeros(len(then)).index_add(0, owner, found)
 

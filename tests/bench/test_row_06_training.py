@@ -23,7 +23,7 @@ def first_loss(trainer: Trainer) -> float:
     rows = [trainer.train_dataset[index] for index in range(BATCH)]
     trainer.model.eval()
     with torch.no_grad():
-        return float(trainer.compute_loss(trainer.model, dict(trainer.data_collator(rows))))
+        return float(trainer.model(**trainer.data_collator(rows))["loss"])
 
 
 def _backbone() -> Backbone:

@@ -88,10 +88,8 @@ def _model_of(product: Recommender, items: int) -> RankingModel:
         torch.ones(items, dtype=torch.bool),
     )
     mine = product.ranker.model
-    space = ItemSpace(features, mine._frozen[0].shape[1], embedding_norm=1.0).eval()
-    return RankingModel(
-        mine.decoder, *mine._frozen, {"ilora": space}, {}, mine.gated, mine._language_model[0]
-    ).eval()
+    space = ItemSpace(features, mine._embedding.embedding_dim, embedding_norm=1.0).eval()
+    return RankingModel(mine.decoder, {"ilora": space}, {}, mine.gated, mine._language_model[0]).eval()
 
 
 def test_catalogue(bench: Bench, product: Recommender) -> None:

@@ -127,7 +127,8 @@ def our_trainer(
         folder,
         rows=_Rows(rows_of(chosen, mode)),
         collator=Collator(chosen.wording, count),
-        validate=dict,
+        validate=lambda: {"hr1": 0.0},  # asked after the last step, when the clock has stopped
+        say=print,
         callbacks=[clock],
     )
     trainer.remove_callback(EarlyStoppingCallback)
