@@ -105,9 +105,8 @@ class ILoraLinear(nn.Module, BaseTunerLayer):
 
     def _add_experts(self, name: str, x: Tensor, y: Tensor) -> Tensor:
         u, b, scale = self._in_rank_space(name, x, y.dtype, self.context)
-        # Added where it lies: another tensor of y's size would cost more than the product itself, and nobody
-        # else holds the base layer's answer.
-        return y.flatten(0, -2).addmm_(u, b, alpha=scale).view(y.shape)
+        # One product that also adds: a second tensor of y's size would cost ten times the product itself.
+        return torch.addmm(y.flatten(0, -2), u, b, alpha=scale).view(y.shape)
 
     def _add_spans(self, batch: MixedBatch, x: Tensor, y: Tensor) -> Tensor:
         """Each span's own adapter on its own positions; the others keep the base layer's answer."""
@@ -118,7 +117,7 @@ class ILoraLinear(nn.Module, BaseTunerLayer):
                 part = slice(span.start * unit, span.stop * unit)
                 theirs = tokens[part].view(span.people, -1, self.in_features)
                 u, b, scale = self._in_rank_space(span.adapter, theirs, y.dtype, span.context)
-                answers[part].addmm_(u, b, alpha=scale)
+                answers[part].addmm_(u, b, alpha=scale)  # in place: nobody else holds the base layer's answer
         return answers.view(y.shape)
 
     def _in_rank_space(
@@ -126,9 +125,7 @@ class ILoraLinear(nn.Module, BaseTunerLayer):
     ) -> tuple[Tensor, Tensor, float]:
         """``A x``, mixed where there are experts, [B * S, R]; the transposed B [R, out]; and their scale."""
         config = self.configs[name]
-        if config.lora_dropout > 0:
-            x = self.experts_dropout[name](x)
-        u = F.linear(x, self.experts_A[name].to(x.dtype))  # (B, S, R)
+        u = F.linear(self.experts_dropout[name](x), self.experts_A[name].to(x.dtype))  # (B, S, R)
         scale = config.scaling
         if config.num_experts > 1:
             u, scale = u * self._rows_for(u, context), 1.0  # the rows carry the scale
