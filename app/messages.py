@@ -3,6 +3,7 @@
 A question knows how to ask the service, so that both ways in do the same.
 """
 
+from abc import ABC, abstractmethod
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -18,7 +19,7 @@ Title = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Weights = Annotated[list[float], Field(max_length=64)]
 
 
-class Question(BaseModel):
+class Question(BaseModel, ABC):
     """What every question holds."""
 
     model_config = ConfigDict(extra="forbid")
@@ -27,9 +28,9 @@ class Question(BaseModel):
         max_length=MAX_HISTORY, description="item ids or titles, oldest first; may be empty"
     )
 
+    @abstractmethod
     def answer(self, service: Service) -> BaseModel:
         """Ask. Raises IloraError."""
-        raise NotImplementedError
 
 
 class Line(BaseModel):
