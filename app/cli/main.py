@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.batch import batch
 from app.cli.bundle import bundle, unbundle
 from app.cli.compare import compare
 from app.cli.data import data_app
@@ -32,6 +33,7 @@ cli = typer.Typer(
 )
 _COMMANDS = (
     recommend,
+    batch,
     serve,
     train,
     estimate,
