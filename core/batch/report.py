@@ -86,7 +86,13 @@ def most_unknown(catalog: Catalog, counted: Counter[str]) -> tuple[Unknown, ...]
     """The most frequent unknown entries with the closest titles; equal ones by their text."""
     ordered = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))[:SHOWN]
     return tuple(
-        Unknown(entry, times, tuple(item.title for item in catalog.closest(entry[:200], 3)))
+        Unknown(
+            entry,
+            times,
+            tuple(item.title for item in catalog.closest(entry[:200], 3))
+            if any(map(str.isalnum, entry))
+            else (),
+        )
         for entry, times in ordered
     )
 

@@ -81,6 +81,7 @@ def test_unknown_entries_are_counted_with_the_closest_titles(tmp_path: Path, cat
     assert (report.unknown, report.distinct_unknown, report.repeated, report.without_anything) == (3, 2, 1, 1)
     first = report.most_unknown[0]
     assert (first.entry, first.times, first.closest[0]) == ("Farrgo", 2, "Fargo (1996)")
+    assert report.most_unknown[1].closest == ()  # no letter to compare
     told = " ".join(report.sentences)
     assert "3 rows read, 3 people, 3 of 6 entries known" in told
     assert "Nothing is known of 1 person" in told and "kept once" in told
