@@ -12,7 +12,6 @@ ROOMS = {"app", "exports", "core", "quant"}
 PLUGINS = {
     "gguf": "transformers reads GGUF files through it",
     "onnxscript": "torch.onnx translates a model's graph with it",
-    "tensorboard": "torch.utils.tensorboard writes event files with it",
 }
 
 
