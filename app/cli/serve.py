@@ -26,6 +26,9 @@ def serve(
             show_default="the one that comes with ilora",
         ),
     ] = None,
+    runs: Annotated[
+        Path, typer.Option(help="Folder of training runs that the tab Runs shows.", envvar="ILORA_RUNS")
+    ] = Path("runs"),
     auth: Annotated[
         str | None,
         typer.Option(
@@ -66,6 +69,6 @@ def serve(
 
         def opened() -> Service:
             with DownloadBar(folder.name) as bar:
-                return open_service(folder, say, bar)
+                return open_service(folder, say, bar, runs)
 
         run(reserved, opened, say, Limits(max_queue, rate, login))

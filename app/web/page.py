@@ -4,14 +4,14 @@ from types import ModuleType
 
 import gradio as gr
 
-from app.web import compare, memory, mixing, recommend
+from app.web import analyst, compare, experts, memory, mixing, recommend, runs
 from app.web.endpoints import add_endpoints
 from app.web.service import Service
 from app.web.tab import AT_ONCE, BY_HAND, Shared
 from app.web.theme import piece, script
 from app.web.visit import Visit
 
-TABS: tuple[ModuleType, ...] = (recommend, mixing, compare)
+TABS: tuple[ModuleType, ...] = (recommend, mixing, compare, experts, analyst, runs)
 """In the order of the page. What each file has to offer is said in `app.web.tab`."""
 NAMES = tuple(tab.NAME for tab in TABS)
 NAME = "Personal experts for every viewer"
@@ -33,24 +33,22 @@ def build_page(service: Service, waiting: int = WAITING) -> gr.Blocks:
     }  # the first one on a warm model
     with gr.Blocks(title=NAME, analytics_enabled=False, fill_width=False, delete_cache=(3600, 3600)) as page:
         add_endpoints(service)  # first, so that no function of a tab takes their names
-        shared = Shared(
-            visit=gr.State(visit, time_to_live=FORGET_AFTER),
-            tab=gr.State(NAMES[0]),
-            adapter=gr.State("ilora"),
-        )
+        state, opened = gr.State(visit, time_to_live=FORGET_AFTER), gr.State(NAMES[0])
+        adapter = gr.State("ilora")
         piece(_head(service), js_on_load=script("mode.js"), elem_id="head")
         said = piece("", elem_id="said")
         with gr.Tabs(selected=NAMES[0]) as tabs:
+            shared = Shared(visit=state, tab=opened, adapter=adapter, tabs=tabs)
             for tab in TABS:
                 with gr.Tab(tab.LABEL, id=tab.NAME) as opening:
                     tab.build(service, shared, visit, opens_with[tab.NAME])
                 opening.select(lambda name=tab.NAME: name, None, shared.tab, **AT_ONCE)
-        _remember(service, shared, visit, tabs, said)
+        _remember(service, shared, visit, said)
     page.queue(max_size=waiting, default_concurrency_limit=1)
     return page
 
 
-def _remember(service: Service, shared: Shared, visit: Visit, tabs: gr.Tabs, said: gr.HTML) -> None:
+def _remember(service: Service, shared: Shared, visit: Visit, said: gr.HTML) -> None:
     """Keep the visitor's state in his browser, and open the page as it was left or as a link says."""
     foot = piece(
         memory.memory(service, visit, "ilora", NAMES[0]), js_on_load=script("memory.js"), elem_id="memory"
@@ -65,7 +63,7 @@ def _remember(service: Service, shared: Shared, visit: Visit, tabs: gr.Tabs, sai
             return (gr.skip(),) * 5
         return opened.visit, opened.adapter, opened.tab, gr.update(selected=opened.tab), opened.said
 
-    foot.act(open_again, None, [shared.visit, shared.adapter, shared.tab, tabs, said], **BY_HAND)
+    foot.act(open_again, None, [shared.visit, shared.adapter, shared.tab, shared.tabs, said], **BY_HAND)
     gr.on(
         [shared.visit.change, shared.adapter.change, shared.tab.change],
         keep,

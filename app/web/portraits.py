@@ -92,16 +92,17 @@ def portraits(
     for expert in range(experts):
         order = np.argsort(-gates[:, expert], kind="stable")
         inside, outside = shares[order[:group]], shares[order[group:]]
-        traits = _standing_out(names, inside, outside) if len(outside) > 1 else ()
+        traits = standing_out(names, inside, outside) if len(outside) > 1 else ()
         told.append(
             Portrait(expert, float(gates[:, expert].mean()), int((leaders == expert).sum()), group, traits)
         )
     return tuple(told)
 
 
-def _standing_out(
+def standing_out(
     names: Sequence[str], inside: NDArray[np.float64], outside: NDArray[np.float64]
 ) -> tuple[Trait, ...]:
+    """What a group's shares [I, T] hold more of than the others' [O, T], beyond chance."""
     difference = inside.mean(0) - outside.mean(0)
     error = np.sqrt(inside.var(0, ddof=1) / len(inside) + outside.var(0, ddof=1) / len(outside))
     t = np.divide(difference, error, out=np.zeros_like(difference), where=error > 0)

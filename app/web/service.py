@@ -1,13 +1,15 @@
 """What the page and the HTTP interface ask: one recommender, one line, and what is known of the experts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from time import monotonic, sleep
 
 from app.metrics import Meter
+from app.web.atlas import Atlas, draw_atlas
 from app.web.portraits import Portrait, choose_visitors, portraits, trait_shares
-from app.web.turnstile import Turnstile
+from app.web.turnstile import Busy, Turnstile
 from core.assets import Progress
 from core.catalog import Catalog, Item
 from core.data.candidates import draw_candidates
@@ -31,6 +33,11 @@ SPLIT = "loo"
 EXAMPLES = 5
 LINE = 16
 """How many may wait for the model; at half a second for a list, the last of them waits some ten seconds."""
+
+
+RUNS = Path("runs")
+PATIENCE = 600.0
+"""Seconds that long work waits for a moment in which nobody else asks."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,18 @@ class Service:
         dataset: gives the people whose last title was held out; they are only shown and described.
         info: of the bundle, for the measured numbers.
         say: told one sentence before each slow step.
+        runs: folder of training runs to show.
     """
 
     def __init__(
-        self, recommender: Recommender, dataset: Dataset, info: BundleInfo, say: Callable[[str], None]
+        self,
+        recommender: Recommender,
+        dataset: Dataset,
+        info: BundleInfo,
+        say: Callable[[str], None],
+        runs: Path = RUNS,
     ) -> None:
+        self.runs = runs
         self.recommender, self.dataset, self.info = recommender, dataset, info
         self.catalog: Catalog = recommender.catalog
         self.turnstile = Turnstile(LINE)
@@ -87,8 +101,9 @@ class Service:
         say(f"Describing the experts by {len(self.cases)} people’s histories.")
         histories = [case.history for case in self.cases]
         names, shares = trait_shares(self.catalog, histories)
-        gates = recommender.router.route(histories).gate
-        self.portraits: tuple[Portrait, ...] = portraits(gates, names, shares)
+        routing = recommender.router.route(histories)
+        self.portraits: tuple[Portrait, ...] = portraits(routing.gate, names, shares)
+        self.atlas: Atlas = draw_atlas(routing.sequence, routing.gate, names, shares)
         self.visitors: tuple[Visitor, ...] = tuple(
             Visitor(row, dataset.users[self.cases[row].user], words)
             for row, words in choose_visitors(names, shares, EXAMPLES)
@@ -198,6 +213,23 @@ class Service:
         columns = (candidates == targets_of(asked)[:, None]).argmax(1)
         return [bool(rank == 1) for rank in ranks_among(scores, columns)]
 
+    def at_leisure(self, shards: Iterator[int]) -> Iterator[int]:
+        """Long work shard by shard, each one in a turn of its own, and only while nobody else is waiting.
+
+        Raises Busy after ten minutes without such a moment.
+        """
+        while True:
+            patience = monotonic() + PATIENCE
+            while self.turnstile.present:
+                if monotonic() > patience:
+                    raise Busy(PATIENCE)
+                sleep(0.05)
+            with self.meter.request("batch"), self.turnstile.pass_through():
+                done = next(shards, None)
+            if done is None:
+                return
+            yield done
+
     def drawn(self, case: int) -> list[int]:
         """The evaluation's candidates of one held-out person: 20 dense indices, the target among them."""
         return [int(index) for index in self.candidates([case])[0]]
@@ -220,10 +252,12 @@ def _without_number(line: str) -> str:
     return rest.strip() if head[:-1].isdigit() and head[-1:] in ".)" and rest.strip() else line
 
 
-def open_service(path: Path, say: Callable[[str], None], progress: Progress | None = None) -> Service:
+def open_service(
+    path: Path, say: Callable[[str], None], progress: Progress | None = None, runs: Path = RUNS
+) -> Service:
     """A bundle folder -> a service that answers. Raises BundleError and AssetError as `load_bundle` does."""
     info = read_info(path)
     say(f"Reading {info.dataset.name}.")
     dataset = load_dataset(info.dataset.name, progress)
     recommender = load_bundle(path, say=say, progress=progress, dataset=dataset)
-    return Service(recommender, dataset, info, say)
+    return Service(recommender, dataset, info, say, runs)

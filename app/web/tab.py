@@ -43,8 +43,10 @@ class Shared:
         visit: the visitor's own state; nothing else on the server knows his history.
         tab: which tab is open, so that only what is seen is computed.
         adapter: whose list the visitor looks at.
+        tabs: the row of tabs, to open another one.
     """
 
     visit: gr.State
     tab: gr.State
     adapter: gr.State
+    tabs: gr.Tabs

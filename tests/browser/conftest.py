@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Request, expect, sync_playwright
 
 from tests.browser.people import Server, Visitor
+from tests.browser.training import write_runs
 
 READY = re.compile(r"Ready: (http://\S+)")
 ARGUMENTS = [
@@ -36,9 +37,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(repository: Path) -> Iterator[Server]:
+def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    runs = write_runs(tmp_path_factory.mktemp("runs"))
     process = subprocess.Popen(
-        [sys.executable, "-m", "app.cli.main", "serve", "--port", "0"],
+        [sys.executable, "-m", "app.cli.main", "serve", "--port", "0", "--runs", str(runs)],
         cwd=repository,
         stderr=subprocess.PIPE,
         text=True,

@@ -9,6 +9,16 @@ from playwright.sync_api import Page
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 
 
+def open_tab(page: Page, name: str) -> None:
+    """Press a tab; on a phone some stand behind the three dots."""
+    tab = page.get_by_role("tab", name=name)
+    if tab.count() and tab.first.is_visible():
+        tab.first.click()
+        return
+    page.locator(".overflow-menu button").first.click()
+    page.locator(".overflow-dropdown button", has_text=name).click()
+
+
 @dataclass
 class Server:
     """A running `ilora serve`."""
