@@ -144,7 +144,7 @@ def curves(run: ListedRun, read: Mapping[str, Curve]) -> str:
     """The four numbers to watch, side by side."""
     if run.state == "finished" and not read:
         return '<p class="fine">There are no curves: the folder holds no training log.</p>'
-    end = run.recipe.run.max_steps
+    end = run.steps if run.state == "finished" else run.recipe.run.max_steps
     experts = run.recipe.adapter.num_experts
     charts = []
     for tag, title, hint in SHOWN:
