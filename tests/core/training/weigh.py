@@ -18,7 +18,7 @@ def main(cases: list[str]) -> None:
         mode, rows, *more = case.split(",")
         sizes = [f"optimizer.micro_batch={rows}", f"optimizer.batch_size={rows}"]
         recipe = load_recipe(
-            "demo-cpu", [*sizes, "model.compute=fp32", "run.threads=1", *more], mode=mode, method="ilora"
+            "demo-cpu", [*sizes, "model.compute=fp32", *more], mode=mode, method="ilora"
         )
         weighed.append(asdict(run_trial(recipe, backbone, dataset)))
     print(json.dumps(weighed))
