@@ -17,9 +17,7 @@ def main(cases: list[str]) -> None:
     for case in cases:
         mode, rows, *more = case.split(",")
         sizes = [f"optimizer.micro_batch={rows}", f"optimizer.batch_size={rows}"]
-        recipe = load_recipe(
-            "demo-cpu", [*sizes, "model.compute=fp32", *more], mode=mode, method="ilora"
-        )
+        recipe = load_recipe("demo-cpu", [*sizes, "model.compute=fp32", *more], mode=mode, method="ilora")
         weighed.append(asdict(run_trial(recipe, backbone, dataset)))
     print(json.dumps(weighed))
 
