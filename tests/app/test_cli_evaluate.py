@@ -1,30 +1,22 @@
 """`ilora evaluate` and `ilora compare` as a person and a program meet them."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
 import pytest
 
-from app.cli.edge import exit_code_of
-from app.cli.main import cli
 from core.data.dataset import Dataset
 from core.evaluation.table import TableRow, read_table
 from core.training.recipe import Recipe
+from tests.command_line import ilora
 from tests.core.evaluation.untrained_runs import make_run
 from tests.core.training.conftest import movielens, quick_recipe, settings, shallow_folder
 
 __all__ = ["movielens", "quick_recipe", "settings", "shallow_folder"]  # fixtures
 
 USERS = 6
-
-
-def ilora(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "app.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +101,11 @@ def test_compare_asks_what_is_missing_prints_the_verdict_and_writes_the_report(
     assert {"sampled", "full", "warning", "notes", "ruling", "report"} <= set(record)
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+def refused(*arguments: object) -> str:
     """The one line that a mistake prints; the exit code is 2 and stdout stays empty."""
-    code = exit_code_of(lambda: cli([*map(str, arguments)], standalone_mode=False))
-    out, err = capsys.readouterr()
-    assert (code, out) == (2, "") and err.count("\n") == 1
-    return err
+    done = ilora(*arguments)
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1
+    return done.stderr
 
 
 def test_a_wrong_folder_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
@@ -125,16 +116,14 @@ def test_a_wrong_folder_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     )
 
 
-def test_mistakes_are_told_before_anything_slow(
-    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_mistakes_are_told_before_anything_slow(runs: dict[str, Path], tmp_path: Path) -> None:
     lora, control = runs["lora"], runs["shuffled"]
-    assert "Name finished run folders" in refused(capsys, "evaluate")
-    assert "name a .json or a .md file" in refused(capsys, "evaluate", lora, "--table", "t.csv")
-    assert "evaluate it on paper" in refused(capsys, "evaluate", lora, "--split", "loo")
-    assert "holds no results" in refused(capsys, "evaluate", "--table", "t.md", "--out", tmp_path)
-    assert "these are: LoRA, Shuffled gate" in refused(capsys, "compare", lora, control)
-    assert "is named twice" in refused(capsys, "compare", lora, lora)
-    assert "name a .html file" in refused(capsys, "compare", lora, lora, "--report", "r.pdf")
-    assert "--draws" in refused(capsys, "compare", lora, lora, "--draws", 0)
-    assert "--candidates" in refused(capsys, "evaluate", lora, "--candidates", "hardest")
+    assert "Name finished run folders" in refused("evaluate")
+    assert "name a .json or a .md file" in refused("evaluate", lora, "--table", "t.csv")
+    assert "evaluate it on paper" in refused("evaluate", lora, "--split", "loo")
+    assert "holds no results" in refused("evaluate", "--table", "t.md", "--out", tmp_path)
+    assert "these are: LoRA, Shuffled gate" in refused("compare", lora, control)
+    assert "is named twice" in refused("compare", lora, lora)
+    assert "name a .html file" in refused("compare", lora, lora, "--report", "r.pdf")
+    assert "--draws" in refused("compare", lora, lora, "--draws", 0)
+    assert "--candidates" in refused("evaluate", lora, "--candidates", "hardest")

@@ -3,22 +3,18 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
 from app.cli.recommend import _bar
+from tests.command_line import ilora
 
-ILORA = [sys.executable, "-m", "app.cli.main", "recommend"]
 HISTORY = ["Toy Story (1995)", "Fargo (1996)", "50"]
 
 
-def ilora(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*ILORA, *arguments], capture_output=True, text=True, check=False)
-
-
 def test_json_is_all_that_stands_on_stdout() -> None:
-    done = ilora(*HISTORY, "--k", "3", "--json")
+    command = [sys.executable, "-m", "app.cli.main", "recommend", *HISTORY, "--k", "3", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert set(record) == {"items", "gate", "adapter", "timings_ms", "notes", "stage"}
@@ -31,7 +27,7 @@ def test_json_is_all_that_stands_on_stdout() -> None:
 
 
 def test_the_table_shows_titles_bars_experts_and_times() -> None:
-    done = ilora(*HISTORY, "--k", "4", "--gate", "4,3,2,1")
+    done = ilora("recommend", *HISTORY, "--k", "4", "--gate", "4,3,2,1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("%") >= 4 + 4 and "█" in done.stdout
     experts = next(line for line in done.stdout.splitlines() if line.startswith("Experts"))
@@ -41,15 +37,14 @@ def test_the_table_shows_titles_bars_experts_and_times() -> None:
 
 
 def test_no_history_works_and_says_what_was_done() -> None:
-    popular = ilora("--k", "2", "--adapter", "base")
+    popular = ilora("recommend", "--k", "2", "--adapter", "base")
     assert popular.returncode == 0, popular.stderr
     assert "history is empty" in popular.stdout and "most watched" in popular.stdout
 
 
 def test_candidates_are_named_one_by_one() -> None:
-    done = ilora(
-        *HISTORY, "--json", "--adapter", "lora", "--candidates", "Heat (1995)", "--candidates", "100"
-    )
+    named = ("--candidates", "Heat (1995)", "--candidates", "100")
+    done = ilora("recommend", *HISTORY, "--json", "--adapter", "lora", *named)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert [item["title"] for item in record["items"]] == ["Heat (1995)"]
@@ -67,12 +62,10 @@ def test_candidates_are_named_one_by_one() -> None:
         (["1", "--bundle", "/nowhere"], "There is no bundle at /nowhere"),
     ],
 )
-def test_a_mistake_is_one_line_exit_code_2_and_quick(arguments: list[str], sentence: str) -> None:
-    began = time.monotonic()
-    done = ilora(*arguments)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], sentence: str) -> None:
+    done = ilora("recommend", *arguments)
     assert done.returncode == 2 and done.stdout == ""
     assert sentence in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    assert "torch" not in done.stderr and time.monotonic() - began < 60
 
 
 def test_a_mistake_is_found_without_loading_the_language_model() -> None:
