@@ -21,10 +21,8 @@ pytestmark = pytest.mark.timeout(900)  # a busy machine is slow, and no worse at
 # Small, so that they take seconds; docs/memory.md has larger ones.
 CASES = (
     "catalogue,2",
-    "catalogue,4",
     "catalogue,4,optimizer.gradient_checkpointing=true",
     "branch,1,rows.candidates=4",
-    "branch,2,rows.candidates=5",
 )
 
 
