@@ -22,11 +22,21 @@ class ItemFeatures:
         collaborative: [N, D] float32, the encoder's item vectors; zero rows for items unseen in training.
         text: [N, P] float32, whitened principal components of the frozen model's reading of each item.
         known: [N] bool, whether the item occurs in training.
+        scale: what collaborative numbers are divided by; None: their spread. Told where the catalogue has
+            grown: adapters know tokens by the spread that they were trained at.
     """
 
     collaborative: Tensor
     text: Tensor
     known: Tensor
+    scale: float | None = None
+
+    @property
+    def scale_now(self) -> float:
+        """`scale`, or the spread of the collaborative numbers of known items."""
+        if self.scale is not None:
+            return self.scale
+        return float(self.collaborative[self.known].std().clamp_min(1e-6))
 
 
 class ItemSpace(nn.Module):
@@ -57,8 +67,7 @@ class ItemSpace(nn.Module):
         super().__init__()
         n, d = features.collaborative.shape
         p = features.text.shape[1]
-        scale = features.collaborative[features.known].std().clamp_min(1e-6)
-        self.register_buffer("collaborative", features.collaborative / scale, persistent=False)
+        self.register_buffer("collaborative", features.collaborative / features.scale_now, persistent=False)
         self.register_buffer("text", features.text, persistent=False)
         self.register_buffer("known", features.known, persistent=False)
         self.token_collaborative = nn.Linear(d, hidden, bias=False)

@@ -91,15 +91,26 @@ def read_items(
 
 
 @torch.inference_mode()
-def title_priors(model: RankingModel, wording: Wording, chunk: int = 64, watch: Watch = _ignore) -> Tensor:
-    """Log-likelihood of each title after no history, [N] float32 nats (what mutual information subtracts)."""
-    total = len(wording.titles)
-    parts = []
+def title_priors(
+    model: RankingModel,
+    wording: Wording,
+    chunk: int = 64,
+    watch: Watch = _ignore,
+    items: Sequence[int] | None = None,
+) -> Tensor:
+    """Log-likelihood of each title after no history, [N] float32 nats (what mutual information subtracts).
+
+    Args:
+        items: only of these.
+    """
+    wanted = range(len(wording.titles)) if items is None else items
+    total = len(wanted)
+    parts = [torch.zeros(0)]
     for start in range(0, total, chunk):
-        candidates = [list(range(start, min(start + chunk, total)))]
+        candidates = [list(wanted[start : start + chunk])]
         packed = pack_branches(
             wording.instruction, [[]], wording.question, candidates, wording.titles, True, wording.separator
         ).to(model.device)
         parts.append(model.title_scores(packed).squeeze(0).cpu())
-        watch(candidates[0][-1] + 1, total)
+        watch(min(start + chunk, total), total)
     return torch.cat(parts)

@@ -26,6 +26,8 @@ RETRIEVED = 20
 """How many items a second stage reads, and the untrained model when nobody names candidates."""
 MOST_CANDIDATES = 100
 """More candidates than this do not fit one pass of the modes that read titles."""
+MOST_PLACES = 3
+"""Of so many new items a list says where they stand."""
 
 T = TypeVar("T")
 
@@ -77,6 +79,8 @@ class Recommender:
         ranker: language model, adapters and item spaces.
         popularity: [N] int64, how often each item was watched in training.
         choices: per trained adapter, what validation users decided.
+        trained_items: how many of the catalogue's items there were at training; those behind are new, and
+            known by their words alone. None: all.
     """
 
     def __init__(
@@ -86,9 +90,11 @@ class Recommender:
         ranker: Ranker,
         popularity: Indices,
         choices: Mapping[AdapterName, Choices],
+        trained_items: int | None = None,
     ) -> None:
         self.catalog, self.router, self.ranker = catalog, router, ranker
         self.popularity, self.choices = popularity, choices
+        self.trained_items = len(catalog) if trained_items is None else trained_items
         self._asking = threading.Lock()  # switching adapters changes the one model that all threads share
 
     @property
@@ -96,6 +102,11 @@ class Recommender:
         """What `adapter=` may be, from the untrained language model to the most personal."""
         trained: tuple[AdapterName, ...] = ("lora", "ilora")
         return ("base", *(name for name in trained if name in self.choices))
+
+    @property
+    def best_adapter(self) -> AdapterName:
+        """The most personal one there is: who names none is answered by it."""
+        return self.adapters[-1]
 
     @property
     def num_experts(self) -> int:
@@ -253,6 +264,9 @@ class Recommender:
         routing, routing_ms = _timed(lambda: self.router.route([known]))
         (pool, more), pool_ms = _timed(lambda: read_pool(self.catalog, known, candidates, exclude_seen))
         timings = {"routing": routing_ms, "retrieval": pool_ms}
+        new = [self.catalog[index].title for index in known if index >= self.trained_items]
+        if new:
+            notes.append(f"New, read by its words alone: {'; '.join(new)}.")
         return _Visit(known, routing, pool, candidates is not None, (*notes, *more), timings)
 
     def _rank(
@@ -277,6 +291,7 @@ class Recommender:
         order, order_ms = _timed(lambda: best(scores, k))
         if len(order) < k:
             notes.append(f"The list is shorter than {k}: {len(order)} items were ranked.")
+        notes += self._places_of_new(scores, pool)
         timings = {**visit.timings, "ranking": ranking_ms}
         timings["retrieval"] += order_ms
         mixed = stage in ("catalogue", "branch") and self.has_experts(adapter)
@@ -290,6 +305,15 @@ class Recommender:
             timings_ms=timings | {"total": sum(timings.values())},
             notes=(*visit.notes, *notes),
         )
+
+    def _places_of_new(self, scores: Scores, pool: Indices) -> list[str]:
+        """Where the first new items stand: whoever brings one asks for that, in the list or behind it."""
+        new = np.flatnonzero(pool >= self.trained_items)
+        ranks = [(1 + int((scores > scores[place]).sum()), int(pool[place])) for place in new]
+        return [
+            f"New: {self.catalog[index].title} stands at rank {rank:,} of {len(pool):,}."
+            for rank, index in sorted(ranks)[:MOST_PLACES]
+        ]
 
     def _popular(self, pool: Indices) -> Scores:
         """Log-counts [P]: the probabilities made of them are shares of what people watched."""
@@ -357,13 +381,15 @@ class Recommender:
     def _blended(self, answer: Tensor, routing: Routing, pools: Indices, adapter: AdapterName) -> Scores:
         """The model's answers [B, P] as log-probabilities [B, P], averaged with the router's if that helps.
 
-        A mean, not a sum: two opinions that agree are not twice as sure.
+        A mean, not a sum: two opinions that agree are not twice as sure. Of new items the router has none:
+        the model's stands alone.
         """
         scores = log_softmax(answer.cpu().numpy().astype(np.float64))
         weight = 0.0 if adapter == BASE else self.choices[adapter].blend_weight
         if weight > 0:
             collaborative = np.take_along_axis(routing.scores, pools, axis=1).astype(np.float64)
-            scores = (scores + weight * log_softmax(collaborative)) / (1 + weight)
+            blended = (scores + weight * log_softmax(collaborative)) / (1 + weight)
+            scores = np.where(pools < self.trained_items, blended, scores)
         return scores
 
 

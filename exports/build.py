@@ -35,14 +35,14 @@ def build_bundle(
         machine: where it was trained, in words.
     """
     info = bundle_from_runs(path, runs, created_by, machine=machine, heads=head_runs)
-    measured = _measure(path, info, info.metrics.training["lora"].recipe["split"], 1, step)
+    measured = _measure(path, info, next(iter(info.metrics.training.values())).recipe["split"], 1, step)
     rows: list[MetricRow] = list(measured.rows)
     pairs = list(measured.pairs)
     if paper_runs:
         with tempfile.TemporaryDirectory() as temporary:
             paper = Path(temporary) / "paper"
             paper_info = bundle_from_runs(paper, paper_runs, created_by, machine=machine)
-            steps = paper_info.metrics.training["lora"].steps
+            steps = next(iter(paper_info.metrics.training.values())).steps
             note = f"adapters of a run of their own on this split, {steps:,} steps"
             on_paper = _measure(paper, paper_info, "paper", PAPER_DRAWS, step)
             pairs += on_paper.pairs
@@ -57,6 +57,7 @@ def build_bundle(
             update={
                 "blend_weight": measured.chosen[name].blend_weight,
                 "second_stage": "branch" if measured.chosen[name].second_stage_helps else "catalogue",
+                "new_item_stretch": measured.chosen[name].new_item_stretch,
             }
         )
         for name, adapter in info.adapters.items()

@@ -8,7 +8,7 @@ exports/bundles/movielens/
     README.md               the model card
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -18,14 +18,19 @@ from core.assembly import stored_model
 from core.assets import ASSETS, Progress, fetch
 from core.data.dataset import Dataset
 from core.data.registry import load_dataset
+from core.domain import Domain
 from core.errors import BundleError
-from core.item_space import ItemFeatures, ItemSpace
+from core.growth import GrownRouter
+from core.item_space import ItemSpace
+from core.new_items import NewItem
 from core.prompt import Wording
 from core.ranker import Ranker
 from core.ranking_model import BranchHead
 from core.recommendation import AdapterName
 from core.recommender import Choices, Recommender
+from core.routing import Router
 from exports.bundle_check import verify_bundle
+from exports.bundle_growth import BundleItems, bundle_items, under
 from exports.bundle_info import DEFAULT_BUNDLE, INFO, PROJECTOR, ROUTER, BackboneInfo, BundleInfo
 from exports.bundle_writer import AdapterParts, save_bundle, update_bundle
 from exports.onnx_router import OnnxRouter
@@ -52,6 +57,7 @@ def load_bundle(
     progress: Progress | None = None,
     dataset: Dataset | None = None,
     weights: Weights = "nf4",
+    new_items: Sequence[NewItem] = (),
 ) -> Recommender:
     """A folder -> a Recommender that answers.
 
@@ -63,10 +69,12 @@ def load_bundle(
         progress: told about downloads.
         dataset: the bundle's data set, where it is loaded already.
         weights: "cached" takes more memory and answers sooner (`quant.backbone.load_backbone`).
+        new_items: stand behind the catalogue and are recommended at once, known by their words alone.
 
     Raises:
         BundleError: missing, damaged, too new, or made for another data set or backbone.
         AssetError: data set or backbone cannot be fetched.
+        DataError: the id or title of a new item is taken.
     """
     say = say or (lambda _: None)
     path = Path(path)
@@ -77,21 +85,28 @@ def load_bundle(
         dataset = load_dataset(info.dataset.name, progress)
     _same_dataset(path, info, dataset)
     backbone = _load_backbone(path, info.backbone, quantization, device, say, progress, weights)
-    say("Attaching the experts.")
     tensors = load_file(path / PROJECTOR, device="cpu")
-    router = OnnxRouter(path / ROUTER)
+    onnx = OnnxRouter(path / ROUTER)
     try:
-        _check_router(router, info, dataset)
-        ranker = _ranker(path, info, dataset, backbone, tensors)
+        _check_router(onnx, info, dataset)
+        if new_items:
+            say(f"Reading {len(new_items)} new items.")
+        items = bundle_items(dataset, backbone, tensors, new_items)
+        say("Attaching the experts.")
+        ranker = _ranker(path, info, items, dataset.domain, backbone, tensors)
     except (KeyError, RuntimeError, ValueError) as error:  # hashes fit, contents do not: saved by other code
         reason = " ".join(str(error).split())
         raise BundleError(f"The bundle at {path} does not fit together: {reason} Train it again.") from error
+    router: Router = onnx
+    if new_items:
+        router = GrownRouter(onnx, len(dataset.catalog), items.foretold.numpy())
     return Recommender(
-        catalog=dataset.catalog,
+        catalog=items.catalog,
         router=router,
         ranker=ranker,
-        popularity=tensors["items.popularity"].long().numpy(),
+        popularity=items.popularity.numpy(),
         choices=_choices(info),
+        trained_items=len(dataset.catalog),
     )
 
 
@@ -149,25 +164,21 @@ def _load_backbone(
 
 
 def _ranker(
-    path: Path, info: BundleInfo, dataset: Dataset, backbone: Backbone, tensors: Mapping[str, Tensor]
+    path: Path,
+    info: BundleInfo,
+    items: BundleItems,
+    domain: Domain,
+    backbone: Backbone,
+    tensors: Mapping[str, Tensor],
 ) -> Ranker:
-    features = ItemFeatures(
-        collaborative=tensors["items.collaborative"],
-        text=tensors["items.text"].float(),
-        known=tensors["items.known"],
-    )
     spaces: dict[str, ItemSpace] = {}
     branches: dict[str, BranchHead] = {}
-    for name in info.adapters:
-        space = ItemSpace(features, backbone.hidden_size, backbone.embedding_norm)
-        space.load_state_dict(_under(f"{name}.space.", tensors))
+    for name, adapter in info.adapters.items():
+        space = ItemSpace(items.features, backbone.hidden_size, backbone.embedding_norm)
+        space.load_state_dict(items.space_of(name, tensors, adapter.new_item_stretch))
         head = BranchHead(backbone.hidden_size)
-        head.load_state_dict(_under(f"{name}.branch.", tensors))
+        head.load_state_dict(under(f"{name}.branch.", tensors))
         spaces[name], branches[name] = space.to(backbone.device), head.to(backbone.device)
     model = stored_model(backbone, {name: path / name for name in info.adapters}, spaces, branches)
-    wording = Wording.of(backbone.tokenizer, dataset.catalog, dataset.domain)
-    return Ranker(model, wording, info.history_length, tensors["items.title_prior"])
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    wording = Wording.of(backbone.tokenizer, items.catalog, domain)
+    return Ranker(model, wording, info.history_length, items.title_prior)

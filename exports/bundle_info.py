@@ -19,6 +19,9 @@ SUFFIXES = frozenset({".json", ".onnx", ".safetensors", ".md"})
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "movielens"
 """The trained bundle that comes with the product."""
 
+USUAL_STRETCH: Final = 2.0
+"""Of bundles from before it was measured: what MovieLens gives (`core.growth.fair_stretch`)."""
+
 Adapter = Literal["ilora", "lora"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -66,6 +69,11 @@ class AdapterInfo(Record):
     )
     blend_weight: float = Field(
         default=0.0, ge=0, description="weight of the router's log-probabilities, chosen on validation users"
+    )
+    new_item_stretch: float = Field(
+        default=USUAL_STRETCH,
+        ge=1,
+        description="how far new items' texts are drawn apart, so that they lead lists as often as others",
     )
     second_stage: Literal["catalogue", "branch"] = Field(
         default="catalogue", description="whose order of the best 20 was better on validation users"

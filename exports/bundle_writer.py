@@ -178,6 +178,8 @@ def _projector(prepared: Prepared, adapters: Mapping[Adapter, AdapterParts]) -> 
         "items.popularity": prepared.popularity,
         "items.title_prior": prepared.title_prior,
     }
+    if features.scale is not None:
+        tensors["items.scale"] = torch.tensor(features.scale, dtype=torch.float64)
     for name, parts in adapters.items():
         tensors |= {f"{name}.space.{key}": value for key, value in parts.space.items()}
         tensors |= {f"{name}.branch.{key}": value for key, value in parts.branch.items()}

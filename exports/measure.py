@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from core.data.candidates import draw_candidates
@@ -13,6 +14,7 @@ from core.evaluation.blending import blend, choose_blend_weight
 from core.evaluation.comparison import compare_paired
 from core.evaluation.intervals import rate
 from core.evaluation.metrics import Ranks, ndcg_at
+from core.growth import fair_stretch
 from core.recommender import RETRIEVED, Recommender
 from core.routing import Floats, Indices, Routing
 from exports.bundle_info import Adapter, MetricRow, PairedRow
@@ -35,6 +37,7 @@ class Chosen:
     second_ndcg: (
         float | None
     )  # the same after the second stage re-ranked the best 20; None = its head is untrained
+    new_item_stretch: float
 
 
 @dataclass(frozen=True)
@@ -122,11 +125,13 @@ def _scores(recommender: Recommender, part: _Part, adapter: Adapter, step: Step)
 def _choose(recommender: Recommender, part: _Part, scores: Floats, adapter: Adapter, step: Step) -> Chosen:
     """The blend weight and the stage that give validation users the better full-catalogue NDCG@10."""
     choice = choose_blend_weight(scores, part.routing.scores, part.cases)
+    histories = [case.history for case in part.cases]
+    stretch = fair_stretch(torch.from_numpy(scores), recommender.ranker.model.space(adapter), histories)
     if not _head_is_trained(recommender, adapter):
-        return Chosen(choice.weight, False, choice.ndcg10, None)
+        return Chosen(choice.weight, False, choice.ndcg10, None, stretch)
     first = blend(scores, part.routing.scores, choice.weight)
     second = ndcg_at(_reranked(recommender, part, first, choice.weight, adapter, step), 10)
-    return Chosen(choice.weight, second > choice.ndcg10, choice.ndcg10, second)
+    return Chosen(choice.weight, second > choice.ndcg10, choice.ndcg10, second, stretch)
 
 
 def _head_is_trained(recommender: Recommender, adapter: Adapter) -> bool:

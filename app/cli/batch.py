@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from app.cli.new_items import ItemsFile, new_items
 from core.recommendation import AdapterName
 
 if TYPE_CHECKING:
@@ -27,9 +28,12 @@ def batch(
     ] = None,
     adapter: Annotated[
         list[str] | None,
-        typer.Option(help="Whose lists; once per adapter.", show_default="ilora and lora"),
+        typer.Option(
+            help="Whose lists; once per adapter.", show_default="ilora and lora, as far as they are there"
+        ),
     ] = None,
     k: Annotated[int, typer.Option(min=1, help="Length of a list.")] = 10,
+    items: ItemsFile = None,
     user_column: Column = None,
     item_column: Column = None,
     time_column: Column = None,
@@ -48,6 +52,7 @@ def batch(
     from core.batch.run import Job, check_job, finish, open_parts, score_people
     from core.data.importing.layout import Said
     from core.data.registry import load_dataset
+    from core.new_items import extended
     from exports.bundle_check import read_info
     from exports.bundle_info import DEFAULT_BUNDLE
 
@@ -57,20 +62,23 @@ def batch(
         dataset = load_dataset(name, bar)
     columns = {"user": user_column, "item": item_column, "time": time_column}
     said = Said(delimiter, encoding, columns={role: named for role, named in columns.items() if named})
+    brought = new_items(items)
     # The file is read, and its mistakes are told, before the slow part.
-    people, report = read_histories(histories, dataset.catalog, said)
+    people, report = read_histories(histories, extended(dataset.catalog, brought), said)
     _tell(report)
     with Loading() as say, DownloadBar("backbone") as bar:
         say("Starting.")
         from exports.bundle import load_bundle
 
-        recommender = load_bundle(path, say=say, progress=bar, dataset=dataset)
+        recommender = load_bundle(path, say=say, progress=bar, dataset=dataset, new_items=brought)
+    both = [name for name in ("ilora", "lora") if name in recommender.choices]
     # Typer takes no list of literals; an adapter that is not there is refused by `check_job`.
-    wanted = cast(tuple[AdapterName, ...], tuple(dict.fromkeys(adapter or ["ilora", "lora"])))
+    wanted = cast(tuple[AdapterName, ...], tuple(dict.fromkeys(adapter or both)))
     job = Job(wanted, k)
     check_job(recommender, job, out)
     parts = out.with_name(f".{out.name}.parts")
-    done = open_parts(people, job, file_sha256(path / "bundle.json"), parts)
+    answers = file_sha256(path / "bundle.json") + ("" if items is None else file_sha256(items))
+    done = open_parts(people, job, answers, parts)
     if done:
         typer.echo(f"Going on after {done:,} of {len(people):,} people.", err=True)
     with StepsBar() as steps:

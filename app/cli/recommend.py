@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.new_items import ItemsFile, NewTitles, new_items
 from app.palette import expert_colour, expert_letter
 from core.recommendation import AdapterName, Recommendation
 
 if TYPE_CHECKING:
+    from core.new_items import NewItem
     from core.recommender import Recommender
 
 ITEM_BAR, EXPERT_BAR = 24, 12
@@ -17,7 +19,7 @@ STAGES = {
     "catalogue": "language model over the whole catalogue",
     "branch": "language model reading each title",
     "title": "untrained language model, by title",
-    "popular": "most watched",
+    "popular": "most popular",
 }
 
 
@@ -27,9 +29,12 @@ def recommend(
     ] = None,
     k: Annotated[int, typer.Option(min=1, help="Length of the list.")] = 10,
     adapter: Annotated[
-        AdapterName,
-        typer.Option(help="ilora: experts mixed for this person. lora: one for all. base: untrained."),
-    ] = "ilora",
+        AdapterName | None,
+        typer.Option(
+            help="ilora: experts mixed for this person. lora: one for all. base: untrained.",
+            show_default="ilora, or what the bundle has",
+        ),
+    ] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="Folder of a trained bundle; default: the product's.")
     ] = None,
@@ -39,16 +44,28 @@ def recommend(
     rerank: Annotated[
         bool, typer.Option("--rerank", help="Read the best 20 one by one, if that helps.")
     ] = False,
+    items: ItemsFile = None,
+    new_item: NewTitles = None,
     gate: Annotated[
         str | None, typer.Option(help="Expert weights in place of the person's own: 0.1,0.2,0.3,0.4")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Recommend what to watch next."""
+    """Recommend what comes next.
+
+    New items may be in the history, among the candidates and in the list: they are read by title, without any
+    training, and the list says where they stand.
+    """
     mixture = None if gate is None else _weights(gate)
-    recommender = _open(bundle, [*(history or []), *(candidates or [])])
+    brought = new_items(items, new_item)
+    recommender = _open(bundle, [*(history or []), *(candidates or [])], brought)
     done = recommender.recommend(
-        history or [], k=k, adapter=adapter, gate=mixture, candidates=candidates or None, rerank=rerank
+        history or [],
+        k=k,
+        adapter=adapter or recommender.best_adapter,
+        gate=mixture,
+        candidates=candidates or None,
+        rerank=rerank,
     )
     if as_json:
         typer.echo(json.dumps(as_record(done), ensure_ascii=False))
@@ -84,11 +101,12 @@ def _weights(text: str) -> list[float]:
         raise typer.BadParameter(f'"{text}" is not a list of numbers such as 0.1,0.2,0.3,0.4.') from None
 
 
-def _open(bundle: Path | None, named: list[str]) -> "Recommender":
+def _open(bundle: Path | None, named: list[str], brought: "list[NewItem]") -> "Recommender":
     """The bundle's recommender; misspelt titles are refused before the slow part."""
     from app.cli.download_bar import DownloadBar
     from app.cli.loading import Loading
     from core.data.registry import load_dataset
+    from core.new_items import extended
     from exports.bundle_check import read_info
     from exports.bundle_info import DEFAULT_BUNDLE
 
@@ -96,12 +114,12 @@ def _open(bundle: Path | None, named: list[str]) -> "Recommender":
     name = read_info(path).dataset.name
     with DownloadBar(name) as bar:
         dataset = load_dataset(name, bar)
-    dataset.catalog.resolve(named)
+    extended(dataset.catalog, brought).resolve(named)
     with Loading() as say, DownloadBar("backbone") as bar:
         say("Starting.")
         from exports.bundle import load_bundle
 
-        return load_bundle(path, say=say, progress=bar, dataset=dataset)
+        return load_bundle(path, say=say, progress=bar, dataset=dataset, new_items=brought)
 
 
 def _show(done: Recommendation) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from app.cli.download_bar import DownloadBar
+from app.cli.new_items import ItemsFile, new_items
 from app.listening import reserve
 
 
@@ -26,6 +27,7 @@ def serve(
             show_default="the one that comes with ilora",
         ),
     ] = None,
+    items: ItemsFile = None,
     runs: Annotated[
         Path, typer.Option(help="Folder of training runs that the tab Runs shows.", envvar="ILORA_RUNS")
     ] = Path("runs"),
@@ -57,6 +59,7 @@ def serve(
 
     login = None if auth is None else Login.parse(auth)
     folder = bundle or DEFAULT_BUNDLE
+    brought = new_items(items)
     read_info(folder)  # a missing bundle is told at once, before the slow imports
     # Read once, when torch is loaded: idle threads sleep rather than spin. Spinning ones take the cores from
     # whatever else runs on the machine, and from each other: lists then took 20 times as long (measured).
@@ -69,6 +72,6 @@ def serve(
 
         def opened() -> Service:
             with DownloadBar(folder.name) as bar:
-                return open_service(folder, say, bar, runs)
+                return open_service(folder, say, bar, runs, brought)
 
         run(reserved, opened, say, Limits(max_queue, rate, login))

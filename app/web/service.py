@@ -19,6 +19,7 @@ from core.errors import UnknownItem
 from core.evaluation.asking import targets_of
 from core.evaluation.metrics import ranks_among
 from core.explanation import Explanation
+from core.new_items import NewItem
 from core.recommendation import AdapterName, Recommendation
 from core.recommender import RETRIEVED, Comparison, Recommender
 from core.request import Entry, read_items
@@ -253,11 +254,15 @@ def _without_number(line: str) -> str:
 
 
 def open_service(
-    path: Path, say: Callable[[str], None], progress: Progress | None = None, runs: Path = RUNS
+    path: Path,
+    say: Callable[[str], None],
+    progress: Progress | None = None,
+    runs: Path = RUNS,
+    new_items: Sequence[NewItem] = (),
 ) -> Service:
-    """A bundle folder -> a service that answers. Raises BundleError and AssetError as `load_bundle` does."""
+    """A bundle folder -> a service that answers. Raises as `load_bundle` does."""
     info = read_info(path)
     say(f"Reading {info.dataset.name}.")
     dataset = load_dataset(info.dataset.name, progress)
-    recommender = load_bundle(path, say=say, progress=progress, dataset=dataset)
+    recommender = load_bundle(path, say=say, progress=progress, dataset=dataset, new_items=new_items)
     return Service(recommender, dataset, info, say, runs)

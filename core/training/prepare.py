@@ -154,6 +154,8 @@ def save_prepared(prepared: Prepared, folder: Path) -> None:
     }
     tensors |= {"text.mean": prepared.text_space.mean, "text.basis": prepared.text_space.basis}
     tensors |= {"title_prior": prepared.title_prior, "popularity": prepared.popularity}
+    if prepared.features.scale is not None:
+        tensors["features.scale"] = torch.tensor(prepared.features.scale, dtype=torch.float64)
     save_file({name: t.contiguous().clone() for name, t in tensors.items()}, folder / WEIGHTS)
     record = {
         "encoder": asdict(prepared.encoder.shape),
@@ -176,7 +178,10 @@ def load_prepared(folder: Path) -> Prepared:
     return Prepared(
         encoder=encoder.eval(),
         features=ItemFeatures(
-            tensors["features.collaborative"], tensors["features.text"], tensors["features.known"]
+            tensors["features.collaborative"],
+            tensors["features.text"],
+            tensors["features.known"],
+            stored_scale(tensors.get("features.scale")),
         ),
         text_space=TextSpace(tensors["text.mean"], tensors["text.basis"]),
         title_prior=tensors["title_prior"],
@@ -185,3 +190,8 @@ def load_prepared(folder: Path) -> Prepared:
         encoder_validation=record["encoder_validation"],
         encoder_seconds=record["encoder_seconds"],
     )
+
+
+def stored_scale(tensor: Tensor | None) -> float | None:
+    """`ItemFeatures.scale` as files hold it: absent where the catalogue never grew."""
+    return None if tensor is None else float(tensor)
