@@ -14,7 +14,7 @@ from core.errors import BundleError, RunError
 from core.item_space import ItemFeatures
 from core.item_text import TextSpace
 from core.training.finished import ADAPTER, RECIPE, SPACE, SUMMARY
-from core.training.prepare import Prepared, save_prepared
+from core.training.prepare import Prepared, save_prepared, stored_scale
 from core.training.recipe import Recipe
 from exports.bundle_check import verify_bundle
 from exports.bundle_info import PROJECTOR, ROUTER, Adapter, BundleInfo
@@ -65,7 +65,9 @@ def _prepared(bundle: Path, info: BundleInfo, tensors: Mapping[str, Tensor], rec
     )
     return Prepared(
         encoder=read_encoder(bundle / ROUTER, shape),
-        features=ItemFeatures(items["collaborative"], items["text"].float(), items["known"]),
+        features=ItemFeatures(
+            items["collaborative"], items["text"].float(), items["known"], stored_scale(items.get("scale"))
+        ),
         text_space=TextSpace(items["text_mean"], items["text_basis"]),
         title_prior=items["title_prior"],
         popularity=items["popularity"],
@@ -85,6 +87,7 @@ def _summary(info: BundleInfo, name: Adapter) -> dict[str, object]:
         "method": name,
         "mode": info.mode,
         "split": training.recipe["split"],
+        "dataset_sha256": info.dataset.sha256,
         "steps": training.steps,
         "best_step": training.best_step,
         "training_seconds": None if training.minutes is None else training.minutes * 60,

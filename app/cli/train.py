@@ -1,24 +1,39 @@
 """`ilora train`: one run from a recipe, resumable at any moment."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from core.training.recipe import Recipe
 
 
 def train(
     recipe: Annotated[
-        str, typer.Option(help="A recipe of the product by name, or a YAML file.")
-    ] = "demo-cpu",
+        str | None,
+        typer.Option(
+            help="A recipe of the product by name, or a YAML file.", show_default="demo-cpu, or the bundle's"
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="A data set by name, yours by name or folder.", show_default="the recipe's"),
+    ] = None,
     method: Annotated[str | None, typer.Option(help="ilora or lora; the recipe's own when left out.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Lay a field over the recipe: section.field=value. Can be repeated."),
     ] = None,
+    from_bundle: Annotated[
+        Path | None,
+        typer.Option(help="A bundle to train on from, with its recipe; the data set may have grown since."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Run folder; a control is named in place of its method.", show_default="runs/RECIPE-METHOD"
+            help="Run folder; a control is named in place of its method.",
+            show_default="runs/RECIPE-METHOD, with --dataset runs/DATASET-METHOD",
         ),
     ] = None,
     resume: Annotated[
@@ -35,8 +50,12 @@ def train(
 
     if method is not None and method not in ("ilora", "lora"):
         raise RecipeError(f'--method {method}: use "ilora" or "lora".')
-    wanted = load_recipe(recipe, set_ or [], method=method)
-    folder = out or Path("runs") / f"{Path(recipe).stem}-{wanted.label}"
+    if from_bundle is not None:
+        wanted, folder = _from_bundle(from_bundle, recipe, dataset, method, set_ or [], out)
+    else:
+        wanted = load_recipe(recipe or "demo-cpu", set_ or [], method=method, dataset=dataset)
+        stem = Path(recipe or "demo-cpu").stem if dataset is None else Path(dataset).name
+        folder = out or Path("runs") / f"{stem}-{wanted.label}"
 
     from app.cli.train_progress import TrainingProgress
     from core.training.run import train as run
@@ -50,5 +69,39 @@ def train(
     typer.echo(
         f"{wanted.label}: {summary['steps']} steps, best validation HR@1 "
         f"{'not measured' if best is None else f'{best:.4f}'} (n = {summary['validation_users']}) at step "
-        f"{summary['best_step']}; {counts['lora']:,} LoRA + {counts['gate']:,} gate parameters.\n{folder}"
+        f"{summary['best_step']}; {counts['lora']:,} LoRA + {counts['gate']:,} gate parameters.\n{folder}\n"
+        f"Next: ilora bundle --{wanted.method} {folder}"
     )
+
+
+def _from_bundle(
+    bundle: Path,
+    recipe: str | None,
+    dataset: str | None,
+    method: str | None,
+    settings: list[str],
+    out: Path | None,
+) -> "tuple[Recipe, Path]":
+    """The recipe and the folder of a run that goes on from a bundle, which is unpacked into that folder."""
+    from core.errors import BundleError, RecipeError, RunError
+    from core.training.finished import RECIPE, START
+    from core.training.recipe import load_recipe
+    from exports.bundle_check import read_info
+    from exports.bundle_to_runs import runs_from_bundle
+
+    if recipe is not None:
+        raise RecipeError(
+            "A bundle goes on by its own recipe: leave --recipe out, and change fields by --set."
+        )
+    info = read_info(bundle)
+    name = method or ("ilora" if "ilora" in info.adapters else "lora")
+    if name not in info.adapters:
+        raise BundleError(f"{bundle} holds no {name}; it holds: {', '.join(info.adapters)}.")
+    folder = out or Path("runs") / f"{Path(dataset).name if dataset else info.name + '-more'}-{name}"
+    start = folder / START / f"{info.name}-{name}"
+    if not start.is_dir():
+        if (folder / RECIPE).is_file():
+            raise RunError(f"{folder} holds another run already: choose another folder with --out.")
+        runs_from_bundle(bundle, folder / START)
+    on_top = [*settings, f"start_from={start}"]
+    return load_recipe(str(start / RECIPE), on_top, method=name, dataset=dataset), folder

@@ -24,6 +24,8 @@ from quant.backbone import Backbone
 
 RECIPE, SUMMARY, ADAPTER, SPACE = "recipe.yaml", "summary.json", "adapter", "item_space.safetensors"
 """What a finished run folder holds, beside what `core.training.prepare` puts there."""
+START = "start"
+"""Folder in a run folder for the runs of the bundle that it went on from."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +45,36 @@ class FinishedRun:
     prepared: Prepared
 
 
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a run folder. Raises RunError where there is none."""
+    if not (folder / RECIPE).is_file():
+        raise RunError(f"{folder} holds no run ({RECIPE} is missing): name a folder that `ilora train` made.")
+    return load_recipe(str(folder / RECIPE))
+
+
 def read_finished(folder: Path) -> FinishedRun:
     """Open a run folder.
 
     Raises:
         RunError: it holds no run, or one that has not ended.
     """
-    if not (folder / RECIPE).is_file():
-        raise RunError(f"{folder} holds no run ({RECIPE} is missing): name a folder that `ilora train` made.")
+    recipe = read_recipe(folder)
     missing = [name for name in (SUMMARY, ADAPTER, SPACE) if not (folder / name).exists()]
     if missing:
         raise RunError(
             f"{folder} holds no finished run ({missing[0]} is missing): train it to its end with --resume."
         )
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    return FinishedRun(folder, load_recipe(str(folder / RECIPE)), summary, load_prepared(folder))
+    return FinishedRun(folder, recipe, summary, load_prepared(folder))
 
 
-def load_weights(model: RankingModel, folder: Path, name: str) -> None:
+def load_weights(
+    model: RankingModel, folder: Path, name: str, grown: Mapping[str, Tensor] | None = None
+) -> None:
     """Lay a finished run's best weights into a model with an adapter of the same kind and name.
+
+    Args:
+        grown: state of the item space in place of the run's own, where the catalogue has grown since.
 
     Raises:
         RunError: the run's adapter is of another kind (method, rank, experts, modules).
@@ -75,7 +88,7 @@ def load_weights(model: RankingModel, folder: Path, name: str) -> None:
         told = set_peft_model_state_dict(
             model.decoder, load_peft_weights(str(source), device="cpu"), adapter_name=name
         )
-        model.space(name).load_state_dict(space)
+        model.space(name).load_state_dict(space if grown is None else grown)
         model.branches[name].load_state_dict(branch)
     except RuntimeError as error:
         first = " ".join(str(error).split())

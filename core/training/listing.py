@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from core.errors import RunError
 from core.training.checkpoint import WHOLE, checkpoints
-from core.training.finished import RECIPE, SUMMARY
+from core.training.finished import RECIPE, START, SUMMARY
 from core.training.recipe import Recipe, load_recipe
 
 LOCK = ".lock"
@@ -50,8 +50,15 @@ class ListedRun:
 
 
 def list_runs(folder: Path) -> list[ListedRun]:
-    """Every run folder beneath a folder, however deep, in the order of their paths."""
-    return [read_listed(path.parent) for path in sorted(folder.rglob(RECIPE))]
+    """Every run folder beneath a folder, however deep, in the order of their paths.
+
+    Without the runs that they went on from.
+    """
+    return [
+        read_listed(path.parent)
+        for path in sorted(folder.rglob(RECIPE))
+        if START not in path.relative_to(folder).parts
+    ]
 
 
 def read_listed(folder: Path) -> ListedRun:

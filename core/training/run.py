@@ -31,12 +31,13 @@ from core.ranker import Ranker
 from core.ranking_model import RankingModel
 from core.training.alarms import gate_alarms, overfitting_alarm
 from core.training.checkpoint import load_trainable
+from core.training.continuing import Start, grown, lay_in, open_start
 from core.training.encoder_training import EncoderEpoch
-from core.training.finished import ADAPTER, RECIPE, SPACE, SUMMARY, load_weights, read_finished
+from core.training.finished import ADAPTER, RECIPE, SPACE, SUMMARY
 from core.training.interrupt import StopWhenAsked
 from core.training.machine import check_machine
 from core.training.objective import Objective
-from core.training.prepare import RECORD, WEIGHTS, Prepared, load_prepared, prepare
+from core.training.prepare import RECORD, WEIGHTS, Prepared, load_prepared, prepare, save_prepared
 from core.training.recipe import Recipe, load_recipe
 from core.training.rows import BranchRows, CatalogueRows, Collator, GenerateRows
 from core.training.trainer import BEST, RankingTrainer, steps_done
@@ -107,7 +108,8 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, watch: Watch | Non
 
 def _open_folder(recipe: Recipe, folder: Path, resume: bool) -> Recipe:
     stored = folder / RECIPE
-    if stored.is_file():
+    # One that ended before its first number was computed (a name misspelt, no room) is begun anew.
+    if stored.is_file() and (resume or (folder / RECORD).is_file()):
         if not resume:
             raise RunError(f"{folder} holds a run already: add --resume to go on, or choose another folder.")
         return load_recipe(str(stored))
@@ -127,13 +129,14 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str
     dataset = load_dataset(recipe.dataset)
     backbone = open_backbone(recipe, trainable=True, step=watch.step)
     wording = Wording.of(backbone.tokenizer, dataset.catalog, dataset.domain)
-    prepared = _prepared(dataset, recipe, backbone, wording, folder, watch)
+    start = None if recipe.start_from is None else open_start(Path(recipe.start_from), dataset, recipe)
+    prepared = _prepared(dataset, recipe, backbone, wording, folder, watch, start)
 
     model = new_model(backbone, prepared.features, recipe)
     reading = gate_reading(recipe, prepared.encoder, dataset.split(recipe.split))
     objective = Objective(model, prepared.encoder, recipe.method, reading)
-    if recipe.start_from is not None:
-        load_weights(model, Path(recipe.start_from), recipe.method)
+    if start is not None:
+        lay_in(start, model, prepared, recipe.method)
     choose_trained(objective, recipe)
     trainer = RankingTrainer(
         objective,
@@ -154,19 +157,32 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str
             f"Stopped as asked after step {trainer.state.global_step} of {recipe.run.max_steps}; {folder} "
             "goes on with --resume."
         )
-    return _finish(trainer, recipe, folder, model, objective, time.perf_counter() - began, done_before)
+    return _finish(
+        trainer, recipe, folder, model, objective, dataset.sha256, time.perf_counter() - began, done_before
+    )
 
 
 def _prepared(
-    dataset: Dataset, recipe: Recipe, backbone: Backbone, wording: Wording, folder: Path, watch: Watch
+    dataset: Dataset,
+    recipe: Recipe,
+    backbone: Backbone,
+    wording: Wording,
+    folder: Path,
+    watch: Watch,
+    start: Start | None,
 ) -> Prepared:
     """The run's encoder and item features, kept in its folder.
 
-    Those of the run it starts from, if any: its weights mean nothing over another encoder.
+    Those of the run it starts from, if any: its weights mean nothing over another encoder. For a data set
+    that has grown since, these grow too.
     """
     if not (folder / RECORD).is_file():
-        if recipe.start_from is not None:
-            shared = read_finished(Path(recipe.start_from)).folder
+        if start is not None and start.place is not None:
+            watch.step(f"Reading {start.new_items} new items", 0, 0)
+            save_prepared(grown(start, dataset, recipe, backbone, wording), folder)
+            return load_prepared(folder)
+        if start is not None:
+            shared = start.run.folder
         else:
             _, shared = prepare(dataset, recipe, backbone, wording, watch.step, watch.encoder)
         for name in (WEIGHTS, RECORD):
@@ -253,6 +269,7 @@ def _finish(
     folder: Path,
     model: RankingModel,
     objective: Objective,
+    dataset_sha256: str,
     seconds: float,
     done_before: int,
 ) -> dict[str, Any]:
@@ -272,6 +289,7 @@ def _finish(
         "control": recipe.control,
         "mode": recipe.mode,
         "split": recipe.split,
+        "dataset_sha256": dataset_sha256,
         "steps": trainer.state.global_step,
         "micro_batch": trainer.micro_batch,
         "best_step": trainer.state.best_global_step,
