@@ -48,7 +48,7 @@ def read_info(path: Path) -> BundleInfo:
     """bundle.json of a folder, validated. Raises BundleError as :func:`verify_bundle` does."""
     source = Path(path) / INFO
     if not source.is_file():
-        raise BundleError(f"There is no bundle at {path} (no {INFO}): `{MAKE_COMMAND}` makes one.")
+        raise BundleError(f"There is no bundle at {path} (no {INFO}): `ilora bundle` makes one of a run.")
     try:
         raw = json.loads(source.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -95,5 +95,5 @@ def _files_of(path: Path) -> set[str]:
 
 def _damaged(path: Path, what: str) -> BundleError:
     return BundleError(
-        f"The bundle at {path} is damaged: {what}. Copy it again, or `{MAKE_COMMAND}` makes a new one."
+        f"The bundle at {path} is damaged: {what}. Copy it again, or make it anew by `ilora bundle`."
     )

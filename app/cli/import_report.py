@@ -47,7 +47,7 @@ def show_report(report: "Report", kept: "Wanted | None") -> None:
     lines = [f"In {kept.folder}, sha256 {report.sha256}"]
     if report.rejected_file:
         lines.append(f"Rows that could not be used: {kept.folder / report.rejected_file}")
-    lines.append(f"Next: ilora train --recipe demo-cpu --set dataset={called}")
+    lines.append(f"Next: ilora train --recipe laptop --dataset {called}")
     for line in lines:
         console.print(escape(line), soft_wrap=True)
 

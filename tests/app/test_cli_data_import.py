@@ -57,7 +57,7 @@ def test_it_says_what_it_took_for_what_and_what_it_cost(files: Path) -> None:
         "books: 12 users, 40 items,",
         "12 users are trained on and asked",
         "books-rejected.csv",
-        "Next: ilora train --recipe demo-cpu --set dataset=books",
+        "Next: ilora train --recipe laptop --dataset books",
     ):
         assert part in said, part
 

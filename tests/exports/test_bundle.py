@@ -99,7 +99,7 @@ def test_every_file_is_guarded_by_its_hash(made: Made, copied: Path) -> None:
 
 
 def test_a_missing_bundle_names_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"There is no bundle at .*`.+` makes one"):
+    with pytest.raises(BundleError, match=r"There is no bundle at .*`ilora bundle` makes one"):
         load_bundle(tmp_path / "nowhere")
 
 

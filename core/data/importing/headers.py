@@ -60,7 +60,8 @@ _TIMES = (
         "eventtime",
     ),
     *("reviewtime", "reviewdate", "createdat", "created", "posted", "postedat", "dateadded", "watchedat"),
-    *("playedat", "purchasedate", "orderdate", "visitdate", "day", "t"),
+    *("playedat", "purchasedate", "orderdate", "visitdate", "boughtat", "purchasedat", "orderedat", "soldat"),
+    *("viewedat", "readat", "listenedat", "visitedat", "eventdate", "when", "day", "t"),
 )
 _RATINGS = ("rating", "ratings", "stars", "overall", "score", "userrating", "reviewscore", "preference", "r")
 _TITLES = (
