@@ -22,7 +22,7 @@ from core.domain import Domain
 from core.errors import BundleError
 from core.growth import GrownRouter
 from core.item_space import ItemSpace
-from core.new_items import NewItem
+from core.new_items import NewItem, extended
 from core.prompt import Wording
 from core.ranker import Ranker
 from core.ranking_model import BranchHead
@@ -84,6 +84,7 @@ def load_bundle(
         say(f"Reading {info.dataset.name}.")
         dataset = load_dataset(info.dataset.name, progress)
     _same_dataset(path, info, dataset)
+    extended(dataset.catalog, new_items)  # what clashes is told before the slow part
     backbone = _load_backbone(path, info.backbone, quantization, device, say, progress, weights)
     tensors = load_file(path / PROJECTOR, device="cpu")
     onnx = OnnxRouter(path / ROUTER)

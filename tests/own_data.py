@@ -30,7 +30,7 @@ def own_cache(folder: Path) -> Path:
 
 
 def write_interactions(dataset: Dataset, path: Path, users: range, more: int = 0, items: int = 200) -> int:
-    """MovieLens as somebody's export: customer, sku, title, time; of the most popular films. Returns the rows.
+    """MovieLens as somebody's export: customer, sku, title and time, popular films only. Returns the rows.
 
     Args:
         users: these users' rows.
