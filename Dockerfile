@@ -3,6 +3,7 @@
 #   docker build -t ilora .                                 torch from pip's default index; runs on the CPU
 #   docker build --build-arg TORCH_INDEX=<url> -t ilora .   an index with CPU-only wheels (smallest image) or with
 #                                                           the CUDA build you want; run that with --gpus all
+#   docker compose --profile gpu up --build                 the same from compose.yaml; --profile cpu without a card
 #   docker run --read-only --tmpfs /tmp -p 7860:7860 -v ilora-cache:/var/cache/ilora ilora
 FROM python:3.11-slim
 

@@ -22,6 +22,7 @@ from core.batch.reading import read_histories
 from core.batch.report import ReadReport
 from core.batch.run import Job, finish, open_parts, score_people
 from core.errors import DataError
+from core.ranking_model import BASE
 from core.recommendation import AdapterName
 from quant.errors import IloraError
 
@@ -83,6 +84,7 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: str) -> No
     """Lay out the tab and connect it."""
     order: tuple[AdapterName, ...] = ("ilora", "lora", "base")
     there = [(ADAPTER_NAMES[name], name) for name in order if name in service.recommender.adapters]
+    trained = [name for _, name in there if name != BASE]
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=2, min_width=320, elem_classes="side"):
             file = gr.UploadButton(
@@ -96,9 +98,7 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: str) -> No
                 "the tables within two hours; nobody else can see them.</p>",
                 elem_id="upload-note",
             )
-            chosen = gr.CheckboxGroup(
-                there, value=["ilora", "lora"], label="Whose lists", elem_id="batch-adapters"
-            )
+            chosen = gr.CheckboxGroup(there, value=trained, label="Whose lists", elem_id="batch-adapters")
             length = gr.Radio(list(LENGTHS), value=10, label="Titles per list", elem_id="batch-length")
             with gr.Row():
                 start = gr.Button("Make the lists", variant="primary", size="sm", interactive=False)

@@ -36,7 +36,8 @@ def comparison(service: Service, visit: Visit) -> str:
     except IloraError as error:
         return f'<p class="problem" role="alert">{escape(str(error))}</p>'
     target = None if visit.case is None else service.cases[visit.case].target
-    before = {item.index: item.rank for item in done.lists["lora"].items}
+    other = done.lists.get("lora")
+    before = None if other is None else {item.index: item.rank for item in other.items}
     columns = "".join(
         _column(name, done.lists[name], target, before if name == "ilora" else None)
         for name in COLUMNS

@@ -34,7 +34,7 @@ def build_page(service: Service, waiting: int = WAITING) -> gr.Blocks:
     with gr.Blocks(title=NAME, analytics_enabled=False, fill_width=False, delete_cache=(3600, 3600)) as page:
         add_endpoints(service)  # first, so that no function of a tab takes their names
         state, opened = gr.State(visit, time_to_live=FORGET_AFTER), gr.State(NAMES[0])
-        adapter = gr.State("ilora")
+        adapter = gr.State(service.recommender.best_adapter)
         piece(_head(service), js_on_load=script("mode.js"), elem_id="head")
         said = piece("", elem_id="said")
         with gr.Tabs(selected=NAMES[0]) as tabs:
@@ -51,7 +51,9 @@ def build_page(service: Service, waiting: int = WAITING) -> gr.Blocks:
 def _remember(service: Service, shared: Shared, visit: Visit, said: gr.HTML) -> None:
     """Keep the visitor's state in his browser, and open the page as it was left or as a link says."""
     foot = piece(
-        memory.memory(service, visit, "ilora", NAMES[0]), js_on_load=script("memory.js"), elem_id="memory"
+        memory.memory(service, visit, service.recommender.best_adapter, NAMES[0]),
+        js_on_load=script("memory.js"),
+        elem_id="memory",
     )
 
     def keep(visit: Visit, adapter: str, tab: str) -> str:

@@ -44,7 +44,7 @@ class Asked:
 
 def result(service: Service, visit: Visit, asked: Asked | None = None) -> str:
     """The right-hand side: sentence, experts, list, what the numbers mean, and where the time went."""
-    asked = asked or Asked(visit.place)
+    asked = asked or Asked(visit.place, service.recommender.best_adapter)
     try:
         done = _recommend(service, visit, asked)
     except IloraError as error:
@@ -118,7 +118,7 @@ class First:
 
 def first(service: Service, visit: Visit) -> First:
     """The finished example: list and explanation."""
-    done = explanation(service, Asked(visit.place))
+    done = explanation(service, Asked(visit.place, service.recommender.best_adapter))
     shown = result(service, visit)  # second: its times are then those of a warm model
     panel = why.NOTHING if done is None else why.why(service, done)
     return First(shown, panel, why.most_telling(service, done))
@@ -155,19 +155,23 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: First) -> 
                     (face, name) for face, name in CHOICES.items() if name in service.recommender.adapters
                 ]
                 adapter = gr.Radio(
-                    choices, value="ilora", label="Ranked by", container=False, elem_id="adapter"
+                    choices,
+                    value=service.recommender.best_adapter,
+                    label="Ranked by",
+                    container=False,
+                    elem_id="adapter",
                 )
                 new = gr.Checkbox(True, label="New to you: leave out what is in the history", container=False)
                 rerank = gr.Checkbox(
                     label="Read the best 20 titles once more before ranking them (slower)",
-                    visible=service.can_rerank("ilora"),
+                    visible=service.can_rerank(service.recommender.best_adapter),
                     container=False,
                     elem_id="rerank",
                 )
         with gr.Column(scale=3, min_width=320):
             board = piece(opens_with.result, js_on_load=acts, elem_id="result")
             reasons = piece(opens_with.why, js_on_load=acts + script("why.js"), elem_id="why")
-    shown, drawn = gr.State(Asked(visit.place)), gr.State(visit.place)
+    shown, drawn = gr.State(Asked(visit.place, service.recommender.best_adapter)), gr.State(visit.place)
     changes = [shared.visit, history, visitors, drawn]
 
     def redrawn(visit: Visit, said: str = "") -> tuple[str, str, Place]:
@@ -189,7 +193,7 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: First) -> 
         return (gr.skip(),) * 3 if seen == visit.place else redrawn(visit)
 
     def on_adapter(chosen: str) -> tuple[str, object]:
-        name = chosen if chosen in ADAPTER_NAMES else "ilora"
+        name = chosen if chosen in ADAPTER_NAMES else service.recommender.best_adapter
         return name, gr.update(visible=service.can_rerank(name), value=False)
 
     def refresh(

@@ -45,6 +45,8 @@ def _ordinal(rank: int) -> str:
 
 def largest_move(lists: dict[AdapterName, Sequence[RankedItem]]) -> str:
     """How far apart iLoRA's and LoRA's orders are."""
+    if not {"lora", "ilora"} <= set(lists):
+        return "This bundle was made of one method, so there is no other list to hold it against."
     before = {item.index: item.rank for item in lists["lora"]}
     moves = [(before[item.index] - item.rank, item) for item in lists["ilora"]]
     moved = sum(steps != 0 for steps, _ in moves)
