@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hmac
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,6 +19,8 @@ OPEN_PATHS = frozenset({"/health"})
 """A container's health check knows no password."""
 ASKING = ("/api/", "/gradio_api/queue/join", "/gradio_api/call/", "/gradio_api/run/")
 """What reaches the model; pictures, scripts and search as one types are not counted."""
+OTHER_PAGE = re.compile(r"^/data/[^/]*(?=/)")
+"""Stands before all paths of the page of a further data set."""
 MOST_ADDRESSES = 10_000
 
 
@@ -94,7 +97,7 @@ class Access:
             told = {"kind": "Unauthorized", "detail": "A name and a password are needed."}
             challenge = {"WWW-Authenticate": 'Basic realm="ilora", charset="UTF-8"'}
             return JSONResponse(told, 401, headers=challenge)
-        if self.rate is None or not path.startswith(ASKING):
+        if self.rate is None or not OTHER_PAGE.sub("", path).startswith(ASKING):
             return None
         address = (scope.get("client") or ("unknown", 0))[0]
         seconds = self.rate.wait(address)

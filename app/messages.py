@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.web.service import Service
+from app.web.shelf import Offer, Shelf
 from app.web.visit import MAX_HISTORY
 from core.catalog import Item
 from core.explanation import Explanation, Omission
@@ -16,6 +17,7 @@ from core.recommendation import AdapterName, RankedItem, Recommendation, Stage
 from core.recommender import MOST_CANDIDATES, Comparison
 
 Title = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Weights = Annotated[list[float], Field(max_length=64)]
 
 
@@ -26,6 +28,10 @@ class Question(BaseModel, ABC):
 
     history: list[Title] = Field(
         max_length=MAX_HISTORY, description="item ids or titles, oldest first; may be empty"
+    )
+
+    dataset: Name | None = Field(
+        None, description="which data set or bundle answers (GET /api/datasets); none: the server's first"
     )
 
     @abstractmethod
@@ -228,9 +234,25 @@ class AskRoute(Question):
         return Routed(gate=list(gate), retrieved=[TitleInfo.of(service.catalog[i]) for i in retrieved])
 
 
+class Offered(BaseModel):
+    """A data set that can be asked about."""
+
+    name: str = Field(description="of the bundle; what `dataset` may be")
+    dataset: str = Field(description="the data set's name; may stand for the bundle where only one has it")
+    kinds: str = Field(description="what is recommended: Movies, Artists, ...")
+    open: bool = Field(description="whether it answers at once; else the first question loads it")
+
+    @classmethod
+    def of(cls, offer: Offer, shelf: Shelf) -> "Offered":
+        """An offer as JSON."""
+        return cls(name=offer.name, dataset=offer.dataset, kinds=offer.kinds, open=shelf.is_open(offer.name))
+
+
 class Mistake(BaseModel):
     """Why there is no answer."""
 
-    kind: str = Field(description="Invalid, UnknownItem, DataError or Busy")
+    kind: str = Field(description="Invalid, UnknownItem, UnknownDataset, DataError or Busy")
     detail: str = Field(description="one sentence: what was given, what is allowed, what to do")
-    suggestions: list[str] = Field(default=[], description="the closest titles, for an unknown one")
+    suggestions: list[str] = Field(
+        default=[], description="what there is instead: the closest titles, or all data sets"
+    )

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Lifespan
 
 from app.access import Access, Login, Rate
 from app.api import add_api
 from app.guard import Guard
 from app.listening import listen
+from app.web.others import PREFIX, OtherPages
 from app.web.page import WAITING, build_page
 from app.web.service import LINE, Service
+from app.web.shelf import Shelf
 from app.web.theme import css, theme
+from app.web.turnstile import Turnstile
 
 FINISHING = 60.0
 """Seconds that answers under way, and those in line before the stop, get to be finished."""
@@ -38,16 +42,31 @@ class Limits:
     login: Login | None = None
 
 
-def create_app(service: Service, limits: Limits | None = None) -> FastAPI:
-    """Page, HTTP interface, health and metrics over one service."""
+def create_app(shelf: Shelf, limits: Limits | None = None) -> FastAPI:
+    """Page, HTTP interface, health and metrics over the bundles of a shelf; the first one is at the root."""
     limits = limits or Limits()
-    service.turnstile.line = limits.line
+    shelf.turnstile.line = limits.line
+    waiting = max(WAITING, 2 * limits.line)
+    others = OtherPages(shelf, lambda service: _with_page(_bare(), service, shelf, waiting))
+    app = _bare(lifespan=others.lifespan, openapi_url="/api/openapi.json")
+    add_api(app, shelf)
+    app.mount(PREFIX, others)
+    _with_page(app, shelf.service(), shelf, waiting)
+    rate = Rate(limits.per_minute) if limits.per_minute else None
+    app.add_middleware(Access, login=limits.login, rate=rate)
+    app.add_middleware(Guard)
+    return app
+
+
+def _bare(openapi_url: str | None = None, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     # No /docs: its page fetches scripts from another host, and nothing may leave this one.
-    app = FastAPI(title="ilora", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-    add_api(app, service)
+    return FastAPI(title="ilora", docs_url=None, redoc_url=None, openapi_url=openapi_url, lifespan=lifespan)
+
+
+def _with_page(app: FastAPI, service: Service, shelf: Shelf, waiting: int) -> FastAPI:
     gr.mount_gradio_app(
         app,
-        build_page(service, max(WAITING, 2 * limits.line)),
+        build_page(service, shelf, waiting),
         path="/",
         theme=theme(),
         css=css(),
@@ -62,26 +81,23 @@ def create_app(service: Service, limits: Limits | None = None) -> FastAPI:
         mcp_server=False,
         app_kwargs={"docs_url": None, "redoc_url": None},
     )
-    rate = Rate(limits.per_minute) if limits.per_minute else None
-    app.add_middleware(Access, login=limits.login, rate=rate)
-    app.add_middleware(Guard)
     return app
 
 
 class GracefulServer(uvicorn.Server):
     """Stops in three steps: nobody new, then what was begun is answered, then open pages are let go."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, turnstile: Turnstile) -> None:
         super().__init__(config)
-        self.service = service
+        self.turnstile = turnstile
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's, after the model has answered everybody in line."""
         for server in self.servers:
             server.close()
-        self.service.turnstile.close()
+        self.turnstile.close()
         waited = 0.0
-        while self.service.turnstile.present and waited < FINISHING and not self.force_exit:
+        while self.turnstile.present and waited < FINISHING and not self.force_exit:
             await asyncio.sleep(0.05)
             waited += 0.05
         await super().shutdown(sockets)
@@ -89,21 +105,21 @@ class GracefulServer(uvicorn.Server):
 
 def serve(
     reserved: socket.socket,
-    opened: Callable[[], Service],
+    opened: Callable[[], Shelf],
     say: Callable[[str], None],
     limits: Limits | None = None,
 ) -> None:
-    """Open the service, then answer on a reserved port until stopped.
+    """Open the first bundle, then answer on a reserved port until stopped.
 
     Raises:
         ServeError: somebody else has begun to listen there meanwhile.
         BundleError, AssetError: what `opened` raises.
     """
-    service = opened()
+    shelf = opened()
     say("Computing the example that the page opens with.")
-    app = create_app(service, limits)
+    app = create_app(shelf, limits)
     address = listen(reserved)
     say(f"Ready: {address}")
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=LEAVING)
-    GracefulServer(config, service).run(sockets=[reserved])
+    GracefulServer(config, shelf.turnstile).run(sockets=[reserved])
     say("Stopped: everything that was asked is answered.")

@@ -22,6 +22,46 @@ class Domain:
     instruction: str
     question: str
 
+    @property
+    def kinds(self) -> str:
+        """A heading over many of them: "Movies"."""
+        if self.noun.endswith(("ies", "ews", "ime")):  # series, news, anime: as one, so as many
+            return self.noun
+        if self.noun.endswith("y") and self.noun[-2:-1] not in "aeiou":
+            return f"{self.noun[:-1]}ies"
+        return f"{self.noun}{'es' if self.noun.endswith(('s', 'x', 'z', 'ch', 'sh')) else 's'}"
+
+    @property
+    def one(self) -> str:
+        """One of them in a sentence: "title", "artist", "game". What is watched goes by its title."""
+        return "title" if self.done == "watched" else self.noun.lower()
+
+    @property
+    def a_one(self) -> str:
+        """ "a title", "an artist"."""
+        return f"{'an' if self.one[0] in 'aeiou' else 'a'} {self.one}"
+
+    @property
+    def many(self) -> str:
+        """ "titles", "artists", "games"."""
+        return "titles" if self.done == "watched" else self.kinds.lower()
+
+    @property
+    def called(self) -> str:
+        """What one of them is found by: "title" or "name"."""
+        return "title" if self.done in ("watched", "read") else "name"
+
+    @property
+    def person(self) -> str:
+        """Who does it: "viewer", "listener", "player", "reader", "person"."""
+        people = {"watched": "viewer", "listened to": "listener", "played": "player", "read": "reader"}
+        return people.get(self.done, "person")
+
+    @property
+    def most_done(self) -> str:
+        """ "most watched", "most listened-to"."""
+        return f"most {self.done.replace(' ', '-')}"
+
 
 MOVIES = Domain("Movie", "watched", "Watched so far, oldest first:", " Watched next:")
 ARTISTS = Domain("Artist", "listened to", "Listened to so far, oldest first:", " Listened to next:")

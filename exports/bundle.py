@@ -34,7 +34,8 @@ from exports.bundle_growth import BundleItems, bundle_items, under
 from exports.bundle_info import DEFAULT_BUNDLE, INFO, PROJECTOR, ROUTER, BackboneInfo, BundleInfo
 from exports.bundle_writer import AdapterParts, save_bundle, update_bundle
 from exports.onnx_router import OnnxRouter
-from quant.backbone import Backbone, Quantization, Weights, load_backbone
+from quant.backbone import Backbone, Quantization, Weights
+from quant.shared import Backbones
 
 __all__ = [
     "DEFAULT_BUNDLE",
@@ -58,6 +59,7 @@ def load_bundle(
     dataset: Dataset | None = None,
     weights: Weights = "nf4",
     new_items: Sequence[NewItem] = (),
+    backbones: Backbones | None = None,
 ) -> Recommender:
     """A folder -> a Recommender that answers.
 
@@ -70,6 +72,7 @@ def load_bundle(
         dataset: the bundle's data set, where it is loaded already.
         weights: "cached" takes more memory and answers sooner (`quant.backbone.load_backbone`).
         new_items: stand behind the catalogue and are recommended at once, known by their words alone.
+        backbones: those that other bundles have loaded; the same one is not held twice.
 
     Raises:
         BundleError: missing, damaged, too new, or made for another data set or backbone.
@@ -85,7 +88,9 @@ def load_bundle(
         dataset = load_dataset(info.dataset.name, progress)
     _same_dataset(path, info, dataset)
     extended(dataset.catalog, new_items)  # what clashes is told before the slow part
-    backbone = _load_backbone(path, info.backbone, quantization, device, say, progress, weights)
+    backbone = _load_backbone(
+        path, info.backbone, quantization, device, say, progress, weights, backbones or Backbones()
+    )
     tensors = load_file(path / PROJECTOR, device="cpu")
     onnx = OnnxRouter(path / ROUTER)
     try:
@@ -142,13 +147,14 @@ def _load_backbone(
     say: Say,
     progress: Progress | None,
     weights: Weights,
+    backbones: Backbones,
 ) -> Backbone:
     known = ASSETS.get(wanted.asset)
     if known is None:
         source, revision = wanted.asset, wanted.version or None
     else:
         source, revision = str(fetch(wanted.asset, progress) / known.members[0].file_name), None
-    backbone = load_backbone(
+    backbone = backbones.load(
         source,
         quantization or wanted.quantization,
         device,

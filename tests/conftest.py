@@ -49,3 +49,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the development data (../shared/data) is not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second bundle, of artists, that is on every machine; its weights are random."""
+    from tests.exports.music import music_bundle
+
+    return music_bundle(tmp_path_factory.mktemp("music")).path

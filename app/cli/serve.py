@@ -20,9 +20,10 @@ def serve(
         int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)
     ] = 7860,
     bundle: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            help="Folder of a trained bundle.",
+            help="Folder of a trained bundle. Can be repeated: the page switches between them; the first is "
+            "opened at once, the others when somebody comes.",
             envvar="ILORA_BUNDLE",
             show_default="the one that comes with ilora",
         ),
@@ -54,13 +55,17 @@ def serve(
         typer.echo(f"[{time.perf_counter() - began:5.1f} s] {sentence}", err=True)
 
     from app.access import Login
+    from core.errors import BundleError
     from exports.bundle_check import read_info
     from exports.bundle_info import DEFAULT_BUNDLE
 
     login = None if auth is None else Login.parse(auth)
-    folder = bundle or DEFAULT_BUNDLE
+    folders = bundle or [DEFAULT_BUNDLE]
     brought = new_items(items)
-    read_info(folder)  # a missing bundle is told at once, before the slow imports
+    if brought and len(folders) > 1:
+        raise BundleError(f"--items {items} belongs to one bundle, and {len(folders)} are named: serve one.")
+    for folder in folders:
+        read_info(folder)  # a missing bundle is told at once, before the slow imports
     # Read once, when torch is loaded: idle threads sleep rather than spin. Spinning ones take the cores from
     # whatever else runs on the machine, and from each other: lists then took 20 times as long (measured).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -68,10 +73,10 @@ def serve(
         say("Starting.")
         from app.server import Limits
         from app.server import serve as run
-        from app.web.service import Service, open_service
+        from app.web.shelf import Shelf, open_shelf
 
-        def opened() -> Service:
-            with DownloadBar(folder.name) as bar:
-                return open_service(folder, say, bar, runs, brought)
+        def opened() -> Shelf:
+            with DownloadBar(folders[0].name) as bar:
+                return open_shelf(folders, say, bar, runs, brought)
 
         run(reserved, opened, say, Limits(max_queue, rate, login))

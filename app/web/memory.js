@@ -1,7 +1,11 @@
-// A visitor's history, adapter and tab, kept in his own browser: they survive a refresh, and a link can carry them
-// (?history=id,id&adapter=lora&tab=compare, or ?person=196). The server keeps nothing.
+// A visitor's history, adapter and tab, kept in his own browser and in the address: they survive a refresh and the
+// way back, and the address is a link (?history=id,id&adapter=lora&tab=compare, or ?person=196). The data set is the
+// path. The server keeps nothing.
 const KEY = `ilora-visit:${location.pathname}`;
 const FIELDS = ["person", "adapter", "tab"];
+const LONGEST = 4000;
+const PAUSE = 500;
+const ROOT = document.querySelector("#head [data-root]")?.dataset.root ?? "";
 
 const split = (text) => text.split(",").filter(Boolean).map((part) => decodeURIComponent(part.replaceAll("+", " ")));
 
@@ -29,11 +33,29 @@ const kept = () => {
 
 const current = () => element.querySelector("[data-state]")?.dataset.state;
 
-const link = () => {
-  const { history, ...rest } = JSON.parse(current());
-  const parts = rest.person ? [] : [`history=${history.map(encodeURIComponent).join(",")}`];
-  for (const name of FIELDS) if (rest[name]) parts.push(`${name}=${encodeURIComponent(rest[name])}`);
-  return `${location.origin}${location.pathname}?${parts.join("&")}`;
+const view = ({ adapter, tab }) => ["adapter", "tab"].map((name, at) => `${name}=${encodeURIComponent([adapter, tab][at])}`);
+
+const link = (state = JSON.parse(current())) => {
+  const whose = state.person
+    ? `person=${encodeURIComponent(state.person)}`
+    : `history=${state.history.map(encodeURIComponent).join(",")}`;
+  return `${location.origin}${location.pathname}?${[whose, ...view(state)].join("&")}`;
+};
+
+// The address follows at once, but no more than twice a second: browsers refuse floods. A history too long for an
+// address stays in the browser's memory alone.
+let followed = 0;
+let later = null;
+const follow = () => {
+  clearTimeout(later);
+  later = null;
+  followed = Date.now();
+  const state = JSON.parse(current());
+  const whole = link(state);
+  const address = whole.length > LONGEST ? `${location.pathname}?${view(state).join("&")}` : whole;
+  if (location.href !== address) window.history.replaceState(window.history.state, "", address);
+  // Another data set opens on the same tab, ranked by the same method.
+  for (const other of document.querySelectorAll("#head .datasets a")) other.search = `?${view(state).join("&")}`;
 };
 
 const keep = () => {
@@ -45,13 +67,16 @@ const keep = () => {
   } catch {
     // a browser that keeps nothing: the page works, and forgets
   }
+  later ??= setTimeout(follow, Math.max(0, PAUSE - (Date.now() - followed)));
 };
+addEventListener("pagehide", () => later && follow());
 
-const asked = linked();
-// Taken out of the address: from here on the browser's memory is what counts, and a refresh must not undo changes.
-if (asked) history.replaceState(null, "", location.pathname);
-const start = asked ?? kept();
-if (start && JSON.stringify(start) !== current()) {
+// A link that names no history (from another data set, or a long one) goes with what is kept here.
+const whole = (asked, mine) => (!asked ? mine : "history" in asked || "person" in asked ? asked : { ...mine, ...asked });
+const plain = ({ history = [], person = "", adapter = "", tab = "" }) => JSON.stringify({ history, person, adapter, tab });
+
+const start = whole(linked(), kept());
+if (start && plain(start) !== current()) {
   // Once the page listens: an event that comes before is lost.
   setTimeout(() => trigger("act", { name: "open", value: JSON.stringify(start) }), 0);
 }
@@ -70,10 +95,25 @@ element.addEventListener("click", async (event) => {
   element.querySelector("[data-said]").textContent = navigator.clipboard && copied ? "Copied." : "Copy this link:";
 });
 
-// A server that has gone is said, and never waited for in silence. The history is safe here.
+// A server that has gone is said, and never waited for in silence. One that was started anew has forgotten this page,
+// which begins again with what is kept here.
+let started = null;
+let next = null;
 const look = async () => {
-  if (document.hidden) return;
-  const answer = await fetch("health", { signal: AbortSignal.timeout(8000) }).catch(() => null);
-  element.querySelector("[data-gone]").hidden = Boolean(answer);
+  clearTimeout(next);
+  let gone = false;
+  if (!document.hidden) {
+    const asked = fetch(`${ROOT}health`, { cache: "no-store", signal: AbortSignal.timeout(8000) });
+    const told = await asked.then((answer) => (answer.ok ? answer.json() : {})).catch(() => null);
+    gone = told === null;
+    element.querySelector("[data-gone]").hidden = !gone;
+    if (started && told?.started && told.started !== started) return location.reload();
+    started = told?.started ?? started;
+  }
+  clearTimeout(next);
+  next = setTimeout(look, gone ? 2000 : 15000);
 };
-setInterval(look, 15000);
+document.addEventListener("visibilitychange", look);
+addEventListener("online", look);
+addEventListener("offline", look);
+look();

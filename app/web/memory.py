@@ -22,7 +22,7 @@ class Kept(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    history: list[str] = Field(default=[], max_length=5 * MAX_HISTORY)
+    history: list[str] | None = Field(default=None, max_length=5 * MAX_HISTORY)
     person: str = Field(default="", max_length=LONGEST)
     adapter: str = ""
     tab: str = ""
@@ -30,9 +30,13 @@ class Kept(BaseModel):
 
 @dataclass(frozen=True)
 class Opened:
-    """A page as it was left: whose history, ranked by what, on which tab, and what was lost."""
+    """A page as it was left: whose history, ranked by what, on which tab, and what was lost.
 
-    visit: Visit
+    Attributes:
+        visit: None where nothing was said of a history: the one that the page opens with stays.
+    """
+
+    visit: Visit | None
     adapter: AdapterName
     tab: str
     said: str = ""
@@ -60,8 +64,10 @@ def opened(service: Service, text: str, tabs: Sequence[str]) -> Opened | None:
     case = service.case_of(kept.person)
     if case is not None:
         return Opened(Visit(service.cases[case].history, case), adapter, tab)
+    if kept.history is None and not kept.person:
+        return Opened(None, adapter, tab)
     known, unknown = [], []
-    for entry in kept.history:
+    for entry in kept.history or ():
         try:
             known.append(service.catalog.index_of(entry[:LONGEST]))
         except UnknownItem:

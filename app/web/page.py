@@ -1,12 +1,15 @@
 """The page: its head, its tabs, what survives a refresh, and the finished example that it opens with."""
 
+from html import escape
 from types import ModuleType
+from urllib.parse import quote
 
 import gradio as gr
 
 from app.web import analyst, compare, experts, memory, mixing, recommend, runs
 from app.web.endpoints import add_endpoints
 from app.web.service import Service
+from app.web.shelf import Shelf
 from app.web.tab import AT_ONCE, BY_HAND, Shared
 from app.web.theme import piece, script
 from app.web.visit import Visit
@@ -14,7 +17,6 @@ from app.web.visit import Visit
 TABS: tuple[ModuleType, ...] = (recommend, mixing, compare, experts, analyst, runs)
 """In the order of the page. What each file has to offer is said in `app.web.tab`."""
 NAMES = tuple(tab.NAME for tab in TABS)
-NAME = "Personal experts for every viewer"
 FORGET_AFTER = 4 * 3600
 """Seconds after which an idle visitor's history is dropped from memory."""
 WAITING = 32
@@ -22,8 +24,13 @@ WAITING = 32
 BITS = {"nf4": 4, "bf16": 16, "fp32": 32}
 
 
-def build_page(service: Service, waiting: int = WAITING) -> gr.Blocks:
-    """The whole page for one service; computes the example first, so that nobody meets an empty form."""
+def heading(service: Service) -> str:
+    """What the page is called."""
+    return f"Personal experts for every {service.domain.person}"
+
+
+def build_page(service: Service, shelf: Shelf, waiting: int = WAITING) -> gr.Blocks:
+    """The whole page for one service of a shelf; computes the example first: nobody meets an empty form."""
     visit = Visit()
     if service.visitors:
         case = service.visitors[0].case
@@ -31,11 +38,13 @@ def build_page(service: Service, waiting: int = WAITING) -> gr.Blocks:
     opens_with = {
         tab.NAME: tab.first(service, visit) for tab in reversed(TABS)
     }  # the first one on a warm model
-    with gr.Blocks(title=NAME, analytics_enabled=False, fill_width=False, delete_cache=(3600, 3600)) as page:
-        add_endpoints(service)  # first, so that no function of a tab takes their names
+    with gr.Blocks(
+        title=heading(service), analytics_enabled=False, fill_width=False, delete_cache=(3600, 3600)
+    ) as page:
+        add_endpoints(shelf, service.info.name)  # first, so that no function of a tab takes their names
         state, opened = gr.State(visit, time_to_live=FORGET_AFTER), gr.State(NAMES[0])
         adapter = gr.State(service.recommender.best_adapter)
-        piece(_head(service), js_on_load=script("mode.js"), elem_id="head")
+        piece(_head(service, shelf), js_on_load=script("mode.js"), elem_id="head")
         said = piece("", elem_id="said")
         with gr.Tabs(selected=NAMES[0]) as tabs:
             shared = Shared(visit=state, tab=opened, adapter=adapter, tabs=tabs)
@@ -63,7 +72,8 @@ def _remember(service: Service, shared: Shared, visit: Visit, said: gr.HTML) -> 
         opened = memory.opened(service, str(event.value), NAMES)
         if opened is None:
             return (gr.skip(),) * 5
-        return opened.visit, opened.adapter, opened.tab, gr.update(selected=opened.tab), opened.said
+        visit = gr.skip() if opened.visit is None else opened.visit
+        return visit, opened.adapter, opened.tab, gr.update(selected=opened.tab), opened.said
 
     foot.act(open_again, None, [shared.visit, shared.adapter, shared.tab, shared.tabs, said], **BY_HAND)
     gr.on(
@@ -75,13 +85,29 @@ def _remember(service: Service, shared: Shared, visit: Visit, said: gr.HTML) -> 
     )
 
 
-def _head(service: Service) -> str:
+def _head(service: Service, shelf: Shelf) -> str:
     experts = service.recommender.num_experts
     bits = BITS[service.info.backbone.quantization]
+    root = "" if service.info.name == shelf.offers[0].name else "../../"
     return (
-        f'<header><div><h1>{NAME}</h1><p class="fine">A small language model, held in {bits} bits on this '
-        f"machine, ranks {len(service.catalog):,} titles. {experts} trained experts are mixed anew for every "
-        "history.</p></div>"
+        f'<header data-root="{root}"><div><h1>{heading(service)}</h1><p class="fine">A small language model, '
+        f"held in {bits} bits on this machine, ranks {len(service.catalog):,} {service.domain.many}. "
+        f"{experts} trained experts are mixed anew for every history.</p>"
+        f"{_datasets(service.info.name, shelf, root)}</div>"
         '<button type="button" class="act mode" aria-label="Switch between light and dark" '
         f'title="Light or dark">◐</button></header>'
     )
+
+
+def _datasets(here: str, shelf: Shelf, root: str) -> str:
+    """The switch between data sets: links, as each has a page of its own; memory.js adds tab and adapter."""
+    if len(shelf.offers) == 1:
+        return ""
+    kinds = [offer.kinds for offer in shelf.offers]
+    links = "".join(
+        f'<a class="act chip" href="{(root or "./") if place == 0 else f"{root}data/{quote(offer.name)}/"}"'
+        f"{' aria-current=page' if offer.name == here else ''}>{escape(offer.kinds)}"
+        f"{f' <small>{escape(offer.name)}</small>' if kinds.count(offer.kinds) > 1 else ''}</a>"
+        for place, offer in enumerate(shelf.offers)
+    )
+    return f'<nav class="chips datasets" aria-label="Data set">{links}</nav>'

@@ -14,7 +14,8 @@ from core.assets import Progress
 from core.catalog import Catalog, Item
 from core.data.candidates import draw_candidates
 from core.data.dataset import Case, Dataset
-from core.data.registry import load_dataset
+from core.data.registry import load_dataset, name_of
+from core.domain import Domain
 from core.errors import UnknownItem
 from core.evaluation.asking import targets_of
 from core.evaluation.metrics import ranks_among
@@ -27,6 +28,7 @@ from core.routing import Indices
 from core.titles import fold
 from exports.bundle import BundleInfo, load_bundle
 from exports.bundle_check import read_info
+from quant.shared import Backbones
 
 HISTORY = 10
 """Items of a person's history that are shown and described: the length that the evaluation asks with."""
@@ -81,6 +83,7 @@ class Service:
         info: of the bundle, for the measured numbers.
         say: told one sentence before each slow step.
         runs: folder of training runs to show.
+        turnstile, meter: those of the other services of one server; its own where there are none.
     """
 
     def __init__(
@@ -90,12 +93,14 @@ class Service:
         info: BundleInfo,
         say: Callable[[str], None],
         runs: Path = RUNS,
+        turnstile: Turnstile | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.runs = runs
         self.recommender, self.dataset, self.info = recommender, dataset, info
         self.catalog: Catalog = recommender.catalog
-        self.turnstile = Turnstile(LINE)
-        self.meter = Meter(lambda: self.turnstile.waiting)
+        self.turnstile = turnstile or Turnstile(LINE)
+        self.meter = meter or Meter(lambda: self.turnstile.waiting)
         self.cases: tuple[Case, ...] = tuple(
             Case(case.user, case.history[-HISTORY:], case.target) for case in dataset.split(SPLIT).test
         )
@@ -109,6 +114,11 @@ class Service:
             Visitor(row, dataset.users[self.cases[row].user], words)
             for row, words in choose_visitors(names, shares, EXAMPLES)
         )
+
+    @property
+    def domain(self) -> Domain:
+        """How the items are spoken of."""
+        return self.dataset.domain
 
     @cached_property
     def _cases_by_user(self) -> dict[str, int]:
@@ -259,10 +269,15 @@ def open_service(
     progress: Progress | None = None,
     runs: Path = RUNS,
     new_items: Sequence[NewItem] = (),
+    turnstile: Turnstile | None = None,
+    meter: Meter | None = None,
+    backbones: Backbones | None = None,
 ) -> Service:
     """A bundle folder -> a service that answers. Raises as `load_bundle` does."""
     info = read_info(path)
-    say(f"Reading {info.dataset.name}.")
+    say(f"Reading {name_of(info.dataset.name)}.")
     dataset = load_dataset(info.dataset.name, progress)
-    recommender = load_bundle(path, say=say, progress=progress, dataset=dataset, new_items=new_items)
-    return Service(recommender, dataset, info, say, runs)
+    recommender = load_bundle(
+        path, say=say, progress=progress, dataset=dataset, new_items=new_items, backbones=backbones
+    )
+    return Service(recommender, dataset, info, say, runs, turnstile, meter)

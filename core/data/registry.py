@@ -10,6 +10,7 @@ from core.data.movielens import load_movielens
 from core.data.movielens_zip import load_movielens_1m, load_movielens_small
 from core.data.published import load_lastfm, load_steam
 from core.data.steam_reviews import load_steam_reviews
+from core.domain import ARTISTS, GAMES, MOVIES, Domain
 from core.errors import DataError
 
 DATASETS: dict[str, Callable[[Progress | None], Dataset]] = {
@@ -20,6 +21,8 @@ DATASETS: dict[str, Callable[[Progress | None], Dataset]] = {
     "movielens-1m": load_movielens_1m,
     "movielens-small": load_movielens_small,
 }
+DOMAINS: dict[str, Domain] = {"lastfm": ARTISTS, "steam": GAMES, "steam_reviews": GAMES}
+"""Of those that do not hold films."""
 
 
 def load_dataset(name: str, progress: Progress | None = None) -> Dataset:
@@ -34,13 +37,23 @@ def load_dataset(name: str, progress: Progress | None = None) -> Dataset:
     elif (folder := folder_of(name)) is not None:
         dataset = load_imported(folder)
     else:
-        known = sorted({*DATASETS, *(kept.name for kept in list_imported())})
-        raise DataError(
-            f'There is no data set "{name}"; there is: {", ".join(known)}. Your own comes in with '
-            "`ilora data import`; one that lies elsewhere is named by its folder (./my-data)."
-        )
+        raise _unknown(name)
     check_no_leak(dataset)
     return dataset
+
+
+def domain_named(name: str) -> Domain:
+    """How a data set speaks of its items, without fetching or reading it.
+
+    Raises:
+        DataError: no such data set.
+    """
+    if name in DATASETS:
+        return DOMAINS.get(name, MOVIES)
+    folder = folder_of(name)
+    if folder is None:
+        raise _unknown(name)
+    return Domain(**read_manifest(folder)["domain"])
 
 
 def name_of(name_or_folder: str) -> str:
@@ -51,3 +64,11 @@ def name_of(name_or_folder: str) -> str:
     """
     folder = None if name_or_folder in DATASETS else folder_of(name_or_folder)
     return name_or_folder if folder is None else str(read_manifest(folder)["name"])
+
+
+def _unknown(name: str) -> DataError:
+    known = sorted({*DATASETS, *(kept.name for kept in list_imported())})
+    return DataError(
+        f'There is no data set "{name}"; there is: {", ".join(known)}. Your own comes in with '
+        "`ilora data import`; one that lies elsewhere is named by its folder (./my-data)."
+    )

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from app.access import MOST_ADDRESSES, Access, AccessError, Login, Rate
 from app.server import GracefulServer, create_app
 from app.web.service import Service
+from app.web.shelf import Shelf
 
 
 def test_a_limit_lets_a_burst_through_and_then_what_time_brings_back() -> None:
@@ -64,7 +65,9 @@ def test_too_many_questions_are_told_when_to_come_back(client: TestClient) -> No
 
 def test_a_stop_answers_what_was_asked_and_lets_nobody_new_in(service: Service) -> None:
     line = service.turnstile.line
-    server = GracefulServer(uvicorn.Config(create_app(service), log_level="error", access_log=False), service)
+    server = GracefulServer(
+        uvicorn.Config(create_app(Shelf.of(service)), log_level="error", access_log=False), service.turnstile
+    )
     server.config.timeout_graceful_shutdown = 3
     with socket.create_server(("127.0.0.1", 0)) as bound:
         address = f"http://127.0.0.1:{bound.getsockname()[1]}"

@@ -20,7 +20,7 @@ from exports.bundle_check import file_info
 from exports.bundle_info import INFO, PROJECTOR, ROUTER, SCHEMA_VERSION
 from exports.bundle_writer import read_gate
 from exports.onnx_router import export_router
-from tests.exports.conftest import Made
+from tests.exports.random_bundle import Made
 
 HISTORIES = [(), (49,), (0, 99, 180, 241, 257), tuple(range(300, 330))]
 
