@@ -209,7 +209,7 @@ class Explained(BaseModel):
 class AskExplain(Question):
     """What to explain."""
 
-    k: int = Field(10, ge=1, le=100, description="how many of the first titles are watched for moves")
+    k: int = Field(10, ge=1, le=100, description="how many of the first titles are looked at for moves")
     adapter: AdapterName = Field("ilora", description="ilora or lora")
     exclude_seen: bool = True
 

@@ -58,4 +58,4 @@ class UnknownItem(IloraError):
         self.query = query
         self.suggestions = tuple(suggestions)
         hint = f" Did you mean: {'; '.join(self.suggestions)}?" if self.suggestions else ""
-        super().__init__(f'"{query}" is neither an item id nor a title of this catalogue.{hint}')
+        super().__init__(f'"{query}" is neither the id nor the name of anything in this catalogue.{hint}')

@@ -25,7 +25,7 @@ class Order:
 
 def title_order(scores: Scores, pool: Indices) -> Order:
     """What the untrained model's title likelihoods [P] make of a pool [P]."""
-    note = f"The untrained language model ordered {len(pool)} titles by how likely each comes next."
+    note = f"The untrained language model ordered these {len(pool)} by how likely each comes next."
     return Order(scores, pool, "title", (note,))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from core.catalog import Catalog
+from core.domain import MOVIES, Domain
 from core.errors import DataError
 from core.explanation import Explanation, omissions
 from core.ordering import Order, Scores, best, log_softmax, ranked_items, title_order
@@ -81,6 +82,7 @@ class Recommender:
         choices: per trained adapter, what validation users decided.
         trained_items: how many of the catalogue's items there were at training; those behind are new, and
             known by their words alone. None: all.
+        domain: how the items are spoken of in notes.
     """
 
     def __init__(
@@ -91,9 +93,10 @@ class Recommender:
         popularity: Indices,
         choices: Mapping[AdapterName, Choices],
         trained_items: int | None = None,
+        domain: Domain = MOVIES,
     ) -> None:
         self.catalog, self.router, self.ranker = catalog, router, ranker
-        self.popularity, self.choices = popularity, choices
+        self.popularity, self.choices, self.domain = popularity, choices, domain
         self.trained_items = len(catalog) if trained_items is None else trained_items
         self._asking = threading.Lock()  # switching adapters changes the one model that all threads share
 
@@ -260,7 +263,7 @@ class Recommender:
     def _visit(
         self, history: Sequence[Entry], candidates: Sequence[Entry] | None, exclude_seen: bool
     ) -> _Visit:
-        known, notes = read_history(self.catalog, history, self.history_length)
+        known, notes = read_history(self.catalog, history, self.history_length, self.domain)
         routing, routing_ms = _timed(lambda: self.router.route([known]))
         (pool, more), pool_ms = _timed(lambda: read_pool(self.catalog, known, candidates, exclude_seen))
         timings = {"routing": routing_ms, "retrieval": pool_ms}

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.catalog import Catalog
+from core.domain import MOVIES, Domain
 from core.errors import DataError, UnknownItem
 from core.routing import Indices
 
@@ -36,11 +37,14 @@ def _index(catalog: Catalog, entry: Entry) -> int:
     return index
 
 
-def read_history(catalog: Catalog, entries: Sequence[Entry], limit: int) -> tuple[tuple[int, ...], list[str]]:
+def read_history(
+    catalog: Catalog, entries: Sequence[Entry], limit: int, domain: Domain = MOVIES
+) -> tuple[tuple[int, ...], list[str]]:
     """A history as dense indices, each item once where it first stands, and notes.
 
     Args:
         limit: how many items the language model reads (they are not cut here).
+        domain: how they are spoken of.
     """
     given = read_items(catalog, entries)
     known = tuple(dict.fromkeys(given))
@@ -49,7 +53,7 @@ def read_history(catalog: Catalog, entries: Sequence[Entry], limit: int) -> tupl
         repeated = [catalog[index].title for index in known if given.count(index) > 1]
         notes.append(f"Kept once: {'; '.join(repeated)}.")
     if not known:
-        notes.append("The history is empty: the most watched titles come first.")
+        notes.append(f"The history is empty: the {domain.most_done} {domain.many} come first.")
     elif len(known) == 1:
         notes.append("One item says little: with more of them the list becomes personal.")
     elif len(known) > limit:

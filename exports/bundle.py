@@ -113,6 +113,7 @@ def load_bundle(
         popularity=items.popularity.numpy(),
         choices=_choices(info),
         trained_items=len(dataset.catalog),
+        domain=dataset.domain,
     )
 
 

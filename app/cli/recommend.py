@@ -25,7 +25,7 @@ STAGES = {
 
 def recommend(
     history: Annotated[
-        list[str] | None, typer.Argument(help="What was watched, oldest first: titles or item ids.")
+        list[str] | None, typer.Argument(help="The history, oldest first: titles or item ids.")
     ] = None,
     k: Annotated[int, typer.Option(min=1, help="Length of the list.")] = 10,
     adapter: Annotated[
@@ -51,7 +51,7 @@ def recommend(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Recommend what comes next.
+    """Recommend what comes next: films to watch, or whatever the bundle was trained on.
 
     New items may be in the history, among the candidates and in the list: they are read by title, without any
     training, and the list says where they stand.

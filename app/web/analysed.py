@@ -6,16 +6,20 @@ from html import escape
 
 from app.web.charts import ADAPTER_NAMES, letter, percent
 from core.batch.report import ReadReport
-from core.catalog import Catalog
+from core.domain import Domain
 from core.recommendation import AdapterName
 
 SHOWN_PEOPLE, SHOWN_TITLES = 12, 3
-EMPTY = (
-    '<p class="lead">Bring a file of histories and get everybody’s lists back as a table.</p>'
-    '<p class="fine">One row per person with a list, or one row per interaction (user, item, time); titles '
-    "or ids; CSV, JSON lines or Parquet. Larger files, on the machine itself: <code>ilora batch "
-    "histories.csv --out lists.parquet</code>, the same engine.</p>"
-)
+
+
+def empty(domain: Domain) -> str:
+    """What stands there before a file is brought."""
+    return (
+        '<p class="lead">Bring a file of histories and get everybody’s lists back as a table.</p>'
+        '<p class="fine">One row per person with a list, or one row per interaction (user, item, time); '
+        f"{domain.called}s or ids; CSV, JSON lines or Parquet. Larger files, on the machine itself: "
+        "<code>ilora batch histories.csv --out lists.parquet</code>, the same engine.</p>"
+    )
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Preview:
     k: int
 
 
-def report(told: ReadReport) -> str:
+def report(told: ReadReport, domain: Domain) -> str:
     """The parse report, as HTML: the count as headline, then what to look at."""
     first, *rest = told.sentences
     lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in rest)
@@ -49,9 +53,10 @@ def report(told: ReadReport) -> str:
         for miss in told.most_unknown
     )
     table = (
-        '<div class="measured"><div class="scroll" tabindex="0" role="region" aria-label="Unknown titles">'
+        '<div class="measured"><div class="scroll" tabindex="0" role="region" '
+        f'aria-label="Unknown {domain.many}">'
         '<table><thead><tr><th scope="col">Not in the catalogue</th><th scope="col">Times</th>'
-        f'<th scope="col">Closest titles</th></tr></thead><tbody>{misses}</tbody></table></div></div>'
+        f'<th scope="col">Closest {domain.many}</th></tr></thead><tbody>{misses}</tbody></table></div></div>'
         if misses
         else ""
     )
@@ -72,7 +77,7 @@ def progress(done: int, people: int, seconds: float, state: str) -> str:
     )
 
 
-def preview(catalog: Catalog, shown: Preview, adapters: Sequence[AdapterName]) -> str:
+def preview(domain: Domain, shown: Preview, adapters: Sequence[AdapterName]) -> str:
     """One sentence over everybody, then the first rows."""
     heads = "".join(f'<th scope="col">{ADAPTER_NAMES[name]}: first {SHOWN_TITLES}</th>' for name in adapters)
     share = '<th scope="col" title="overlap at k: items that both lists have">Shared</th>'
@@ -83,7 +88,7 @@ def preview(catalog: Catalog, shown: Preview, adapters: Sequence[AdapterName]) -
         f"The first {len(shown.rows)} of {shown.people:,} people; the file has all of them. " if left else ""
     )
     return (
-        f'<div class="measured preview"><p class="lead">{sentence(shown)}</p>'
+        f'<div class="measured preview"><p class="lead">{sentence(shown, domain)}</p>'
         '<div class="scroll" tabindex="0" role="region" aria-label="First rows of the table">'
         '<table><thead><tr><th scope="col">User</th>'
         f'<th scope="col">Known</th><th scope="col">Leans on</th>{share if both else ""}{heads}</tr></thead>'
@@ -93,14 +98,14 @@ def preview(catalog: Catalog, shown: Preview, adapters: Sequence[AdapterName]) -
     )
 
 
-def sentence(shown: Preview) -> str:
+def sentence(shown: Preview, domain: Domain) -> str:
     """What the table says about all people together."""
     if not shown.personal:
-        return "Nothing is known of anybody in this file: everybody gets the most popular items."
+        return f"Nothing is known of anybody in this file: everybody gets the most popular {domain.many}."
     told = f"Lists for {shown.people:,} {'person' if shown.people == 1 else 'people'}"
     if shown.overlap is not None:
         same = shown.k * shown.overlap
-        told += f": on average iLoRA and LoRA share {same:.1f} of {shown.k} titles"
+        told += f": on average iLoRA and LoRA share {same:.1f} of {shown.k} {domain.many}"
     most = max(range(len(shown.leaders)), key=shown.leaders.__getitem__)
     part = percent(shown.leaders[most] / shown.personal)
     return f"{told}; {part} of the {shown.personal:,} known ones lean most on expert {letter(most)}."

@@ -10,7 +10,7 @@ import gradio as gr
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from app.web.analysed import EMPTY, SHOWN_PEOPLE, Preview, preview, progress, report
+from app.web.analysed import SHOWN_PEOPLE, Preview, empty, preview, progress, report
 from app.web.charts import ADAPTER_NAMES
 from app.web.history import message
 from app.web.service import Service
@@ -77,7 +77,7 @@ def look(table_path: Path, adapters: tuple[AdapterName, ...], k: int) -> Preview
 
 def first(service: Service, visit: Visit) -> str:
     """What stands there before a file is brought."""
-    return EMPTY
+    return empty(service.domain)
 
 
 def build(service: Service, shared: Shared, visit: Visit, opens_with: str) -> None:
@@ -99,12 +99,19 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: str) -> No
                 elem_id="upload-note",
             )
             chosen = gr.CheckboxGroup(there, value=trained, label="Whose lists", elem_id="batch-adapters")
-            length = gr.Radio(list(LENGTHS), value=10, label="Titles per list", elem_id="batch-length")
+            length = gr.Radio(
+                list(LENGTHS),
+                value=10,
+                label=f"{service.domain.many.capitalize()} per list",
+                elem_id="batch-length",
+            )
             with gr.Row():
                 start = gr.Button("Make the lists", variant="primary", size="sm", interactive=False)
                 stop = gr.Button("Stop", size="sm")
             piece(
-                '<p class="fine">Base reads 20 titles for each person: many times slower.</p>', "batch-note"
+                f'<p class="fine">Base reads 20 {service.domain.many} for each person: many times '
+                "slower.</p>",
+                "batch-note",
             )
         with gr.Column(scale=3, min_width=320):
             told = piece(opens_with, elem_id="batch-report")
@@ -124,10 +131,10 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: str) -> No
             read, found = read_upload(service, path)
         except IloraError as error:
             said = message(escape(str(error).replace(f"{path.parent}/", "")))
-            return None, said + EMPTY, "", "", hidden, gr.update(interactive=False)
+            return None, said + empty(service.domain), "", "", hidden, gr.update(interactive=False)
         finally:
             path.unlink(missing_ok=True)
-        return read, report(found), "", "", hidden, gr.update(interactive=True)
+        return read, report(found, service.domain), "", "", hidden, gr.update(interactive=True)
 
     def run(read: People | None, names: list[str], k: int) -> Iterator[tuple[object, ...]]:
         adapters = tuple(name for name in order if name in names and name in service.recommender.adapters)
@@ -151,7 +158,7 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: str) -> No
             tables = [folder / "lists.parquet", folder / "lists.csv"]
             for out in tables:
                 finish(job, parts, out, keep=True)
-            shown = preview(service.catalog, look(tables[0], adapters, job.k), adapters)
+            shown = preview(service.domain, look(tables[0], adapters, job.k), adapters)
             yield progress(done, len(read), 0, "Done."), shown, gr.update(visible=True), *map(str, tables)
 
     results = [running, table, downloads, as_parquet, as_csv]

@@ -57,7 +57,7 @@ def expert_bars(gate: Sequence[float], portraits: Sequence[Portrait]) -> str:
         words = escape(portrait.words) or "no single taste"
         hint = (
             f"Gate weight of expert {expert_letter(portrait.expert)}, softmax over {len(portraits)} experts. "
-            f"In words: what the {portrait.group} people who lean on it most watch more than the others"
+            f"In words: what the {portrait.group} people who lean on it most have more of than the others"
             f"{_lifts(portrait)}. It is the largest weight of {portrait.leads} people; its mean is "
             f"{percent(portrait.share)}."
         )
@@ -111,7 +111,7 @@ def _moved(item: RankedItem, ranks_before: Mapping[int, int] | None, old: str) -
 
 
 def _star(shown: bool) -> str:
-    return ' <span class="star" title="What this person really watched next">★</span>' if shown else ""
+    return ' <span class="star" title="What really came next">★</span>' if shown else ""
 
 
 def compared_list(

@@ -22,7 +22,7 @@ from quant.errors import IloraError
 
 NAME, LABEL = "compare", "Compare"
 COLUMNS: dict[AdapterName, str] = {
-    "base": "the language model as it came, reading titles",
+    "base": "the language model as it came, reading words only",
     "lora": "trained once, the same for everybody",
     "ilora": "trained experts, mixed for this history",
 }
@@ -52,21 +52,21 @@ def comparison(service: Service, visit: Visit) -> str:
 
 def _sentence(service: Service, done: Comparison, target: int | None) -> str:
     if target is None or target not in done.candidates:
-        return largest_move({name: listed.items for name, listed in done.lists.items()})
+        return largest_move({name: listed.items for name, listed in done.lists.items()}, service.domain)
     ranks = {
         name: next(item.rank for item in listed.items if item.index == target)
         for name, listed in done.lists.items()
     }
-    return what_came_next(service.catalog[target].title, ranks, len(done.candidates))
+    return what_came_next(service.catalog[target].title, ranks, len(done.candidates), service.domain)
 
 
 def _which_titles(service: Service, done: Comparison, target: int | None) -> str:
-    count = len(done.candidates)
+    count, many = len(done.candidates), service.domain.many
     if target is None:
-        origin = f"The {count} titles are those that routing retrieves for this history"
+        origin = f"The {count} {many} are those that routing retrieves for this history"
     else:
         origin = (
-            f"The {count} titles are the evaluation’s own for this person: what came next ★ and {count - 1} "
+            f"The {count} {many} are the evaluation’s own for this person: what came next ★ and {count - 1} "
             "drawn at random from what the person never touched"
         )
     blended = any(choice.blend_weight > 0 for choice in service.recommender.choices.values())
@@ -115,9 +115,14 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: str) -> No
         ask = gr.Button("Ask people", variant="primary", size="sm", scale=0, min_width=140)
         stop = gr.Button("Stop", size="sm", scale=0, min_width=100)
         with_base = gr.Checkbox(
-            False, label="Ask Base too (reads 20 titles per person: many times slower)", container=False
+            False,
+            label=f"Ask Base too (reads 20 {service.domain.many} per person: many times slower)",
+            container=False,
         )
-    piece(f"<h2>Measured over everybody</h2>{evaluation(service.info.metrics)}", elem_id="evaluation")
+    piece(
+        f"<h2>Measured over everybody</h2>{evaluation(service.info.metrics, service.domain)}",
+        elem_id="evaluation",
+    )
     shown, tally = gr.State(visit.place), gr.State(Tally())
 
     def on_visitor(visit: Visit, event: gr.EventData) -> tuple[Visit, object]:

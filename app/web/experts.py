@@ -89,7 +89,7 @@ def legend(service: Service) -> str:
     return (
         f'<div class="measured"><p class="lead" title="{hint}">{sentence(atlas)}</p><div class="scroll" '
         'tabindex="0" role="region" aria-label="The experts"><table><thead><tr><th scope="col">Expert</th>'
-        '<th scope="col" title="genres and eras that the tenth of people who lean on it most watch more of">'
+        '<th scope="col" title="genres and eras that the tenth of people who lean on it most have more of">'
         'Its people have more</th><th scope="col" title="mean gate weight over all people">Mean weight'
         '</th><th scope="col" title="people whose largest weight it is">Leads</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></div>"

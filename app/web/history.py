@@ -42,7 +42,7 @@ def _added(service: Service, visit: Visit, items: Sequence[int]) -> tuple[Visit,
         titles = "; ".join(escape(service.catalog[item].title) for item in twice[:3])
         said.append(f"Already in the history, kept once: {titles}{' …' if len(twice) > 3 else ''}.")
     if len(items) - len(twice) > len(after.history) - len(visit.history):
-        said.append(f"A history holds {MAX_HISTORY} titles; the rest was left out.")
+        said.append(f"A history holds {MAX_HISTORY} {service.domain.many}; the rest was left out.")
     return after, message(" ".join(said)) if said else ""
 
 
@@ -60,7 +60,7 @@ def pasted(service: Service, visit: Visit, text: str) -> tuple[Visit, str]:
     """A pasted list becomes part of the history; what was not found is said, with the closest titles."""
     read: Pasted = service.read_list(text)
     if not read.known and not read.unknown:
-        return visit, message("Paste one title per line first.")
+        return visit, message(f"Paste one {service.domain.called} per line first.")
     after, said = _added(service, visit, read.known)
     return after, said + "".join(unknown_title(service, miss) for miss in read.unknown[:5])
 
@@ -99,7 +99,8 @@ def visitor_chips(service: Service, visit: Visit, place: str) -> str:
     random = _chip("random", "", "Anybody", "A real person, drawn at random", None)
     return (
         '<p class="caption">Start from a real person '
-        f"<small>one of {len(service.cases):,}, whose next title was kept from the model</small></p>"
+        f"<small>one of {len(service.cases):,}, whose next {service.domain.one} was kept from the model"
+        "</small></p>"
         f'<div class="chips">{"".join(chips)}{random}<span class="pick">{box}{show}</span></div>'
     )
 
@@ -130,7 +131,8 @@ def history_list(service: Service, visit: Visit, said: str = "") -> str:
             f'<span class="tools">{up}{down}{remove}</span></li>'
         )
     order = "Oldest first; the last one counts as the latest." if count > 1 else ""
-    empty = '<p class="fine">Nothing here yet. Add a title above, or start from one of the people.</p>'
+    add = f"Add {service.domain.a_one} above, or start from one of the people."
+    empty = f'<p class="fine">Nothing here yet. {add}</p>'
     listed = f'<ol class="history">{"".join(rows)}</ol>' if rows else empty
     return (
         f'{said}<div class="head"><h2>{escape(whose(service, visit))} history</h2>'

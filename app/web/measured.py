@@ -5,19 +5,17 @@ from html import escape
 
 from app.report.words import p_value, points
 from app.web.charts import percent
+from core.domain import Domain
 from exports.bundle_info import MetricRow, Metrics, PairedRow
 
-SPLITS = {
-    "loo": "Every person’s last title held out",
-    "paper": "The published split",
-}
+SPLITS = {"loo": "Every person’s last {one} held out", "paper": "The published split"}
 NAMES = {"ilora": "iLoRA", "lora": "LoRA", "base": "Base", "popularity": "Popularity", "sasrec": "SASRec"}
-HR1 = "HR@1: share of all people whose next title is ranked first"
+HR1 = "HR@1: share of all people whose next {one} is ranked first"
 BLEND = "SASRec"
 NDCG = "Normalised discounted cumulative gain at 10, over the whole catalogue"
 
 
-def evaluation(metrics: Metrics) -> str:
+def evaluation(metrics: Metrics, domain: Domain) -> str:
     """One picture per split, those that decide first. Nothing is shown that was not measured."""
     rows = metrics.rows
     if not rows:
@@ -27,6 +25,7 @@ def evaluation(metrics: Metrics) -> str:
     return "".join(
         _picture(
             name,
+            domain,
             [row for row in rows if row.split == name],
             [pair for pair in metrics.pairs if pair.split == name],
         )
@@ -74,19 +73,19 @@ def _interval(row: MetricRow) -> str:
     return f"{percent(row.hr1)} [{100 * row.hr1_low:.0f}, {100 * row.hr1_high:.0f}]"
 
 
-def _picture(split: str, rows: Sequence[MetricRow], pairs: Sequence[PairedRow]) -> str:
+def _picture(split: str, domain: Domain, rows: Sequence[MetricRow], pairs: Sequence[PairedRow]) -> str:
     most = max(row.hr1_high for row in rows)
     with_ndcg = any(row.ndcg10 is not None for row in rows)
     lines = "".join(_line(row, most, with_ndcg) for row in rows)
-    ndcg = _head("NDCG@10, all titles", NDCG) if with_ndcg else ""
-    first = _head(f"Right at first place, among {rows[0].candidates}", HR1)
+    ndcg = _head(f"NDCG@10, all {domain.many}", NDCG) if with_ndcg else ""
+    first = _head(f"Right at first place, among {rows[0].candidates}", HR1.replace("{one}", domain.one))
     head = f"<tr>{_head('Method')}{first}{_head('95 % interval')}{_head('People')}{ndcg}</tr>"
     said = verdict(rows, pairs=pairs)
     mixed = verdict(rows, BLEND, pairs)
     if mixed:
         said += f" As lists are made here, with {BLEND}’s own scores mixed in: {mixed}"
     sentence = f'<p class="lead">{said}</p>' if said else ""
-    title_text = escape(SPLITS.get(split, split))
+    title_text = escape(SPLITS.get(split, split).replace("{one}", domain.one))
     title = f"{title_text} <small>split “{escape(split)}”</small>"
     table = f"<table><thead>{head}</thead><tbody>{lines}</tbody></table>"
     scroll = f'<div class="scroll" tabindex="0" role="region" aria-label="{title_text}">{table}</div>'

@@ -125,12 +125,13 @@ def board(service: Service, visit: Visit, own: Own, mixture: Mixture | None) -> 
     before = None if mixture is None else own.ranks
     old = f"with {whose(service, visit).lower()} own mixture"
     listed = ranked_list(done.items, service.catalog.items, mixture_style(done.gate), None, before, old)
+    said = mixed(done, own.ranks, mixture is None, service.domain)
     return (
         f'<div class="result" data-gate="{",".join(f"{w:.3f}" for w in done.gate)}">'
-        f'<p class="lead">{mixed(done, own.ranks, mixture is None)}</p>{listed}{_gone(done, own)}'
-        f'<p class="fine">Probability among the {done.ranked:,} titles ranked; ▲▼ count places against the '
-        "list "
-        f"{escape(old)}. Only the experts’ weights differ: same history, same model, same scores of the "
+        f'<p class="lead">{said}</p>{listed}{_gone(done, own)}'
+        f'<p class="fine">Probability among the {done.ranked:,} {service.domain.many} ranked; ▲▼ count '
+        f"places against the list {escape(old)}. Only the experts’ weights differ: same history, same model, "
+        "same scores of the "
         "router "
         "mixed in.</p></div>"
     )

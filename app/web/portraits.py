@@ -16,13 +16,12 @@ MIN_T, MIN_LIFT = 3.0, 1.15
 large enough to notice."""
 TELLING_SHARE = 1 / 3
 """An example person is named by traits that at least this part of the history has."""
-_ERAS = ((1970, "pre-1970 titles"), (1980, "1970s titles"), (1990, "1980s titles"))
-ERA_NAMES = frozenset(name for _, name in _ERAS)
+_ERAS = ((1970, "pre-1970"), (1980, "1970s"), (1990, "1980s"))
 
 
 @dataclass(frozen=True)
 class Trait:
-    """Something a group of people watches more of than everybody else.
+    """Something a group of people has more of than everybody else.
 
     Attributes:
         name: a genre, or an era such as "1980s titles".
@@ -62,22 +61,30 @@ def join_words(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
-def traits_of(item: Item) -> tuple[str, ...]:
-    """An item's genres and, where its year is known and not the usual one, its era."""
+def traits_of(item: Item, many: str = "titles") -> tuple[str, ...]:
+    """An item's genres and, where its year is known and not the usual one, its era ("1980s titles")."""
     era = next((name for end, name in _ERAS if item.year is not None and item.year < end), None)
-    return (*item.genres, era) if era is not None else item.genres
+    return (*item.genres, f"{era} {many}") if era is not None else item.genres
+
+
+def is_era(trait: str) -> bool:
+    """Whether a trait is an era, and not a genre."""
+    return trait.startswith(tuple(f"{name} " for _, name in _ERAS))
 
 
 def trait_shares(
-    catalog: Catalog, histories: Sequence[Sequence[int]]
+    catalog: Catalog, histories: Sequence[Sequence[int]], many: str = "titles"
 ) -> tuple[list[str], NDArray[np.float64]]:
-    """U histories -> T trait names and [U, T] shares: which part of each history has the trait."""
-    names = sorted({trait for item in catalog.items for trait in traits_of(item)})
+    """U histories -> T trait names and [U, T] shares: which part of each history has the trait.
+
+    `many` is what several items are called.
+    """
+    names = sorted({trait for item in catalog.items for trait in traits_of(item, many)})
     column = {name: position for position, name in enumerate(names)}
     shares = np.zeros((len(histories), len(names)))
     for row, history in zip(shares, histories, strict=True):
         for index in history:
-            row[[column[trait] for trait in traits_of(catalog[index])]] += 1 / len(history)
+            row[[column[trait] for trait in traits_of(catalog[index], many)]] += 1 / len(history)
     return names, shares
 
 
@@ -110,10 +117,10 @@ def standing_out(
         inside.mean(0), outside.mean(0), out=np.zeros_like(difference), where=outside.mean(0) > 0
     )
     chosen = [i for i in np.argsort(-t, kind="stable") if t[i] >= MIN_T and lift[i] >= MIN_LIFT]
-    eras, genres = ([i for i in chosen if (names[i] in ERA_NAMES) is era] for era in (True, False))
+    eras, genres = ([i for i in chosen if is_era(names[i]) is era] for era in (True, False))
     # Two words, the surest ones; of eras one is enough, and it is said last: "Action and 1980s titles".
     kept = sorted([*genres[:2], *eras[:1]], key=chosen.index)[:2]
-    kept.sort(key=lambda i: names[i] in ERA_NAMES)
+    kept.sort(key=lambda i: is_era(names[i]))
     return tuple(Trait(names[i], float(lift[i])) for i in kept)
 
 

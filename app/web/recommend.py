@@ -14,22 +14,25 @@ from app.web.service import Service
 from app.web.tab import AT_ONCE, BY_HAND, IN_TURN, Shared
 from app.web.theme import piece, script
 from app.web.visit import Place, Visit
+from core.domain import Domain
 from core.explanation import Explanation
 from core.recommendation import AdapterName, Recommendation
 from quant.errors import IloraError
 
 NAME, LABEL = "recommend", "Recommend"
 TOP = 10
-SEARCH_BOX = """
-<label class="caption" for="search-box">Add a title to the history</label>
-<div class="search">
-  <input id="search-box" type="text" role="combobox" autocomplete="off" spellcheck="false" maxlength="200"
-    aria-expanded="false" aria-controls="search-found" aria-autocomplete="list"
-    placeholder="Type a few letters…">
-  <ul id="search-found" role="listbox" aria-label="Titles found" hidden></ul>
-</div>
-"""
 CHOICES = {"iLoRA, yours": "ilora", "LoRA, one for all": "lora", "Base, untrained": "base"}
+
+
+def search_box(domain: Domain) -> str:
+    """Where a visitor types; search.js does the rest."""
+    return (
+        f'<label class="caption" for="search-box">Add {domain.a_one} to the history</label>'
+        '<div class="search"><input id="search-box" type="text" role="combobox" autocomplete="off" '
+        'spellcheck="false" maxlength="200" aria-expanded="false" aria-controls="search-found" '
+        'aria-autocomplete="list" placeholder="Type a few letters…"><ul id="search-found" role="listbox" '
+        f'aria-label="{domain.many.capitalize()} found" hidden></ul></div>'
+    )
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,9 @@ def result(service: Service, visit: Visit, asked: Asked | None = None) -> str:
     return (
         f'<div class="result" data-adapter="{done.adapter}" data-stage="{done.stage}" '
         f'data-history="{"-".join(map(str, visit.history))}"><h2 class="heard">The list</h2>'
-        f'<p class="lead">{leaning(done, service.portraits, owner)}</p>{experts}'
+        f'<p class="lead">{leaning(done, service.portraits, owner, service.domain)}</p>{experts}'
         f"{ranked_list(done.items[:TOP], service.catalog.items, fill, target)}"
-        f'<p class="fine">{_meaning(done)}</p>{_next_title(service, done, target)}'
+        f'<p class="fine">{_meaning(done, service.domain)}</p>{_next_title(service, done, target)}'
         f"{_notes(done)}{_timings(done)}</div>"
     )
 
@@ -72,10 +75,10 @@ def _recommend(service: Service, visit: Visit, asked: Asked) -> Recommendation:
     )
 
 
-def _meaning(done: Recommendation) -> str:
-    kind = "Share of what people watched" if done.stage == "popular" else "Probability"
+def _meaning(done: Recommendation, domain: Domain) -> str:
+    kind = f"Share of everything {domain.done}" if done.stage == "popular" else "Probability"
     longest = max((item.probability for item in done.items), default=0.0)
-    ranked = f"{kind} among the {done.ranked:,} titles ranked"
+    ranked = f"{kind} among the {done.ranked:,} {domain.many} ranked"
     return f"{ranked}; bars are drawn against the highest, {percent(longest)}."
 
 
@@ -84,7 +87,8 @@ def _next_title(service: Service, done: Recommendation, target: int | None) -> s
     if target is None or rank is None:
         return ""
     title = escape(service.catalog[target].title)
-    return f'<p class="fine">★ What this person really watched next: <b>{title}</b>, rank {rank:,} here.</p>'
+    done_next = f"What was really {service.domain.done} next"
+    return f'<p class="fine">★ {done_next}: <b>{title}</b>, rank {rank:,} here.</p>'
 
 
 def _notes(done: Recommendation) -> str:
@@ -135,21 +139,24 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: First) -> 
         ]
         return {"items": items, "literal": found.literal}
 
-    acts = script("acts.js")
+    acts, domain = script("acts.js"), service.domain
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=2, min_width=320, elem_classes="side"):
             search = piece(
-                SEARCH_BOX, js_on_load=script("search.js"), server_functions=[find_titles], elem_id="search"
+                search_box(domain),
+                js_on_load=script("search.js"),
+                server_functions=[find_titles],
+                elem_id="search",
             )
             visitors = piece(visitor_chips(service, visit, "one"), js_on_load=acts, elem_id="visitors")
             history = piece(history_list(service, visit), js_on_load=acts, elem_id="history")
             telling = piece(opens_with.telling, elem_id="telling")
-            with gr.Accordion("Paste a list of titles", open=False, elem_id="paste"):
+            with gr.Accordion(f"Paste a list of {domain.many}", open=False, elem_id="paste"):
                 text = gr.Textbox(
-                    label="One title or id per line", lines=4, max_lines=8, max_length=20_000,
-                    placeholder="Fargo\nHeat (1995)",
+                    label=f"One {domain.called} or id per line", lines=4, max_lines=8, max_length=20_000,
+                    placeholder="\n".join(service.examples),
                 )  # fmt: skip
-                paste = gr.Button("Add these titles", size="sm")
+                paste = gr.Button(f"Add these {domain.many}", size="sm")
             with gr.Accordion("How the list is made", open=False, elem_id="options"):
                 choices = [
                     (face, name) for face, name in CHOICES.items() if name in service.recommender.adapters
@@ -163,7 +170,7 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: First) -> 
                 )
                 new = gr.Checkbox(True, label="New to you: leave out what is in the history", container=False)
                 rerank = gr.Checkbox(
-                    label="Read the best 20 titles once more before ranking them (slower)",
+                    label=f"Read the best 20 {domain.many} once more before ranking them (slower)",
                     visible=service.can_rerank(service.recommender.best_adapter),
                     container=False,
                     elem_id="rerank",

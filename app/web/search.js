@@ -32,7 +32,7 @@ const draw = ({ items, literal }) => {
     const note = document.createElement("li");
     note.className = "note";
     note.setAttribute("role", "presentation");
-    note.textContent = "No title contains this. Closest:";
+    note.textContent = "Nothing here contains this. Closest:";
     list.append(note);
   }
   options = items.map((item, position) => {

@@ -6,16 +6,17 @@ from html import escape
 from app.palette import expert_letter
 from app.web.charts import ADAPTER_NAMES, percent
 from app.web.portraits import Portrait, join_words
+from core.domain import Domain
 from core.recommendation import AdapterName, RankedItem, Recommendation
 
 CLEARLY = 0.05
 """A weight this far above an equal share is called leaning; less is called even."""
 
 
-def leaning(done: Recommendation, portraits: Sequence[Portrait], whose: str) -> str:
+def leaning(done: Recommendation, portraits: Sequence[Portrait], whose: str, domain: Domain) -> str:
     """Which expert a history leans on, and who else does."""
     if done.stage == "popular":
-        return "With nothing to go by, these are the most watched titles."
+        return f"With nothing to go by, these are the {domain.most_done} {domain.many}."
     if not done.gate:
         return f"{ADAPTER_NAMES[done.adapter]} treats everybody alike: it has no experts to lean on."
     strongest = max(range(len(done.gate)), key=done.gate.__getitem__)
@@ -24,18 +25,19 @@ def leaning(done: Recommendation, portraits: Sequence[Portrait], whose: str) -> 
         return f"{whose} draws on all {len(done.gate)} experts about equally."
     words = escape(portraits[strongest].words)
     reason = (
-        f"the one that people who watch more {words} lean on most"
+        f"the one that people with more {words} in their histories lean on most"
         if words
         else "which no single genre or era explains"
     )
     return f"{whose} leans on expert {expert_letter(strongest)} ({percent(weight)}), {reason}."
 
 
-def what_came_next(title: str, ranks: dict[AdapterName, int], among: int) -> str:
-    """Where each adapter puts the title that a held-out person really watched next."""
+def what_came_next(title: str, ranks: dict[AdapterName, int], among: int, domain: Domain) -> str:
+    """Where each adapter puts what a held-out person really went on to."""
     order: tuple[AdapterName, ...] = ("ilora", "lora", "base")
     places = [f"{ADAPTER_NAMES[name]} ranks it {_ordinal(ranks[name])}" for name in order if name in ranks]
-    return f"Next, this person really watched ★ {escape(title)}. Of {among} titles, {join_words(places)}."
+    told = f"What was really {domain.done} next: ★ {escape(title)}."
+    return f"{told} Of {among} {domain.many}, {join_words(places)}."
 
 
 def _ordinal(rank: int) -> str:
@@ -43,7 +45,7 @@ def _ordinal(rank: int) -> str:
     return f"{rank}{ending}"
 
 
-def largest_move(lists: dict[AdapterName, Sequence[RankedItem]]) -> str:
+def largest_move(lists: dict[AdapterName, Sequence[RankedItem]], domain: Domain) -> str:
     """How far apart iLoRA's and LoRA's orders are."""
     if not {"lora", "ilora"} <= set(lists):
         return "This bundle was made of one method, so there is no other list to hold it against."
@@ -55,7 +57,7 @@ def largest_move(lists: dict[AdapterName, Sequence[RankedItem]]) -> str:
     steps, item = max(moves, key=lambda move: abs(move[0]))
     direction = "up" if steps > 0 else "down"
     return (
-        f"The experts move {moved} of {len(moves)} titles against LoRA; the farthest, "
+        f"The experts move {moved} of {len(moves)} {domain.many} against LoRA; the farthest, "
         f"{escape(item.title)}, goes {direction} from {before[item.index]} to {item.rank}."
     )
 
@@ -69,7 +71,7 @@ def none_to_mix(some: bool) -> str:
     )
 
 
-def mixed(done: Recommendation, before: Mapping[int, int], own: bool) -> str:
+def mixed(done: Recommendation, before: Mapping[int, int], own: bool, domain: Domain) -> str:
     """What setting the mixture by hand does to the list."""
     first = done.items[0]
     strongest = max(range(len(done.gate)), key=done.gate.__getitem__)
@@ -86,5 +88,5 @@ def mixed(done: Recommendation, before: Mapping[int, int], own: bool) -> str:
     lead = "stays first" if was == 1 else f"comes first, from rank {was:,}"
     return (
         f"With this mixture {moved} of {len(done.items)} places change, {fresh or 'no'} "
-        f"title{'' if fresh == 1 else 's'} new: {escape(first.title)} {lead}."
+        f"{domain.one if fresh == 1 else domain.many} new: {escape(first.title)} {lead}."
     )

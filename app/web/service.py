@@ -106,7 +106,7 @@ class Service:
         )
         say(f"Describing the experts by {len(self.cases)} people’s histories.")
         histories = [case.history for case in self.cases]
-        names, shares = trait_shares(self.catalog, histories)
+        names, shares = trait_shares(self.catalog, histories, self.domain.many)
         routing = recommender.router.route(histories)
         self.portraits: tuple[Portrait, ...] = portraits(routing.gate, names, shares)
         self.atlas: Atlas = draw_atlas(routing.sequence, routing.gate, names, shares)
@@ -119,6 +119,12 @@ class Service:
     def domain(self) -> Domain:
         """How the items are spoken of."""
         return self.dataset.domain
+
+    @cached_property
+    def examples(self) -> tuple[str, ...]:
+        """What the two most popular items are called."""
+        counts = self.catalog.popularity
+        return tuple(self.catalog[i].name for i in sorted(range(len(counts)), key=lambda i: -counts[i])[:2])
 
     @cached_property
     def _cases_by_user(self) -> dict[str, int]:

@@ -96,9 +96,8 @@ def picture(service: Service, tally: Tally, state: str = "") -> str:
     if not tally.asked:
         return (
             f'<div class="tally"><p class="lead">Ask the same people yourself: {len(service.cases):,} had '
-            "their next "
-            "title kept away. Watch how often each method puts it first among 20, and how slowly one gets "
-            "sure."
+            f"their next {service.domain.one} kept away. See how often each method puts it "
+            "first among 20, and how slowly one gets sure."
             f'</p><p class="fine" role="status">{state}</p></div>'
         )
     order_of_rows: tuple[AdapterName, ...] = ("base", "lora", "ilora")
@@ -107,15 +106,15 @@ def picture(service: Service, tally: Tally, state: str = "") -> str:
         f'<div class="tally" data-asked="{tally.asked}"><p class="lead">{sentence(tally)}</p>'
         '<div class="measured"><div class="scroll" tabindex="0" role="region" aria-label="Who is right, '
         'so far">'
-        f'<table><thead><tr><th scope="col">Method</th><th scope="col">Next title put first, among 20</th>'
+        '<table><thead><tr><th scope="col">Method</th>'
+        f'<th scope="col">Next {service.domain.one} put first, among 20</th>'
         '<th scope="col">95 % interval</th><th '
         f'scope="col">People</th></tr></thead><tbody>{rows}</tbody></table>'
         f'</div></div><p class="fine">Drawn in an order of their own (seed {tally.seed}), lists made as '
         "everywhere on "
         "this page. Wilson’s interval per method; the difference is paired, person by person (bootstrap, "
-        "exact "
-        "McNemar test). Watching it grow and stopping at will makes every p look better than it is: quote "
-        "the "
+        "exact McNemar test). Looking on while it grows and stopping at will makes every p look better than "
+        "it is: quote the "
         f'evaluation below, not this.</p><p class="fine" role="status">{state}</p></div>'
     )
 

@@ -25,7 +25,8 @@ def most_telling(service: Service, done: Explanation | None) -> str:
     if done is None:
         return '<p class="fine telling">Most telling: …</p>'
     title = escape(service.catalog[done.omissions[0].index].title)
-    hint = "The title whose absence would change the list most; all of them stand under “Why this list?”"
+    one = service.domain.one
+    hint = f"The {one} whose absence would change the list most; all of them stand under “Why this list?”"
     return f'<p class="fine telling" title="{hint}">Most telling: <b>{title}</b></p>'
 
 
@@ -37,10 +38,9 @@ def why(service: Service, done: Explanation, opened: bool = False) -> str:
         f'<details class="why"{" open" if opened else ""}><summary data-key="why">Why this list? '
         f"<span>{_sentence(service, done)}</span></summary>"
         f'<ol class="omissions">{rows}</ol>{notes}<p class="fine">Each line is the model asked again '
-        "without that "
-        "title (leave-one-out, all in one batch); nothing else changes. The bar is how much of the "
-        "probability "
-        f"goes to other titles (total variation over {done.ranked:,}). It says what the model would have "
+        f"without that {service.domain.one} (leave-one-out, all in one batch); nothing else changes. The bar "
+        f"is how much of the probability goes to other {service.domain.many} (total variation over "
+        f"{done.ranked:,}). It says what the model would have "
         "answered, not what moved the person.</p></details>"
     )
 

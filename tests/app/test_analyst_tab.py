@@ -14,6 +14,7 @@ from app.web.analysed import Preview, preview, progress, report, sentence
 from app.web.service import Service
 from app.web.turnstile import Busy
 from core.batch.run import Job, finish, open_parts, score_people
+from core.domain import MOVIES
 from core.errors import DataError
 
 
@@ -23,7 +24,11 @@ def test_an_upload_is_read_and_strange_ones_are_refused_in_a_sentence(
     file = tmp_path / "h.csv"
     file.write_text('user,history\nann,"Fargo (1996)|<b>Farrgo"\n', encoding="utf-8")
     people, told = analyst.read_upload(service, file)
-    assert len(people) == 1 and "&lt;b&gt;Farrgo" in report(told) and "Fargo (1996)" in report(told)
+    assert (
+        len(people) == 1
+        and "&lt;b&gt;Farrgo" in report(told, MOVIES)
+        and "Fargo (1996)" in report(told, MOVIES)
+    )
     (tmp_path / "h.xlsx").write_bytes(b"PK\x03\x04")
     (tmp_path / "packed.csv").write_bytes(gzip.compress(file.read_bytes()))
     many = pa.table({"user": [f"u{n}" for n in range(2_001)], "history": ["Fargo (1996)"] * 2_001})
@@ -54,13 +59,13 @@ def test_the_preview_tells_what_the_table_holds(service: Service, tmp_path: Path
     assert (shown.people, shown.personal, sum(shown.leaders)) == (2, 1, 1)
     row = pq.read_table(tmp_path / "out.parquet").to_pylist()[0]
     assert shown.overlap == pytest.approx(row["overlap_ilora_lora"])
-    html = preview(service.catalog, shown, job.adapters)
+    html = preview(service.domain, shown, job.adapters)
     assert "&lt;i&gt;ann" in html and "<i>ann" not in html
     assert f"share {5 * shown.overlap:.1f} of 5 titles" in html
 
 
 def test_nobody_known_is_said() -> None:
-    assert "Nothing is known of anybody" in sentence(Preview((), 3, 0, (), None, 10))
+    assert "Nothing is known of anybody" in sentence(Preview((), 3, 0, (), None, 10), MOVIES)
     assert "3 of 9 people" in progress(3, 9, 0, "") and "left" not in progress(9, 9, 50, "Done.")
     assert "About 20 s left" in progress(3, 9, 10, "")
 

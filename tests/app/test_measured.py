@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from app.web.measured import evaluation, verdict
+from app.web import measured
+from app.web.measured import verdict
+from core.domain import MOVIES
 from exports.bundle_info import MetricRow, Metrics, PairedRow
 
 
@@ -12,6 +14,10 @@ def _row(method: str, hr1: float, half: float, split: str = "loo") -> MetricRow:
 
 def _metrics(*rows: MetricRow, pairs: Sequence[PairedRow] = ()) -> Metrics:
     return Metrics(rows=rows, pairs=tuple(pairs))
+
+
+def evaluation(metrics: Metrics) -> str:
+    return measured.evaluation(metrics, MOVIES)
 
 
 def test_overlapping_intervals_are_no_difference() -> None:

@@ -2,12 +2,13 @@
 valid."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from core.catalog import Catalog, Item
 from core.data.dataset import Dataset
-from core.data.registry import load_dataset
+from core.data.registry import domain_named, load_dataset
 from core.domain import ARTISTS, GAMES, MOVIES, Domain, domain_of
 from core.errors import DataError
 from core.prompt import item_description
@@ -66,6 +67,44 @@ def test_other_words_are_another_key_and_another_content(change: dict[str, str])
 )
 def test_any_kind_of_item_has_words(kind: str, done: str | None, domain: Domain) -> None:
     assert domain_of(kind, done) == domain
+
+
+@pytest.mark.parametrize(
+    ("kind", "kinds", "a_one", "many", "called", "person", "most_done"),
+    [
+        ("movie", "Movies", "a title", "titles", "title", "viewer", "most watched"),
+        ("series", "Series", "a title", "titles", "title", "viewer", "most watched"),
+        ("artist", "Artists", "an artist", "artists", "name", "listener", "most listened-to"),
+        ("game", "Games", "a game", "games", "name", "player", "most played"),
+        ("book", "Books", "a book", "books", "title", "reader", "most read"),
+        ("hobby", "Hobbies", "a hobby", "hobbies", "name", "person", "most picked"),
+        (
+            "board game box",
+            "Board game boxes",
+            "a board game box",
+            "board game boxes",
+            "name",
+            "person",
+            "most picked",
+        ),
+    ],
+)
+def test_people_are_spoken_to_in_the_words_of_the_kind(
+    kind: str, kinds: str, a_one: str, many: str, called: str, person: str, most_done: str
+) -> None:
+    domain = domain_of(kind)
+    assert (domain.kinds, domain.a_one, domain.many) == (kinds, a_one, many)
+    assert (domain.called, domain.person, domain.most_done) == (called, person, most_done)
+
+
+def test_a_data_sets_words_are_known_before_it_is_read(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ILORA_ASSET_DIR", str(shared_data))
+    for name in ("movielens", "lastfm", "steam", "steam_reviews"):
+        assert domain_named(name) == load_dataset(name).domain
+    with pytest.raises(DataError, match="there is"):
+        domain_named("nowhere")
 
 
 @pytest.mark.parametrize("word", ["", "<|im_end|>", "a:b", "x" * 40, "two\u2028lines!", "1"])
