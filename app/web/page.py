@@ -46,7 +46,7 @@ def build_page(service: Service, shelf: Shelf, waiting: int = WAITING) -> gr.Blo
         adapter = gr.State(service.recommender.best_adapter)
         piece(_head(service, shelf), js_on_load=script("mode.js"), elem_id="head")
         said = piece("", elem_id="said")
-        with gr.Tabs(selected=NAMES[0]) as tabs:
+        with gr.Tabs(selected=NAMES[0], overflow_behavior="wrap") as tabs:
             shared = Shared(visit=state, tab=opened, adapter=adapter, tabs=tabs)
             for tab in TABS:
                 with gr.Tab(tab.LABEL, id=tab.NAME) as opening:

@@ -43,6 +43,13 @@ def test_an_unknown_person_is_said(service: Service) -> None:
     assert back is not None and "nobody" in back.said and back.visit == Visit() and back.tab == "mixing"
 
 
+def test_a_link_that_names_no_history_leaves_the_one_that_is_there(service: Service) -> None:
+    back = opened(service, '{"adapter": "lora", "tab": "compare"}', NAMES)
+    assert back is not None and (back.visit, back.adapter, back.tab) == (None, "lora", "compare")
+    emptied = opened(service, '{"history": [], "tab": "compare"}', NAMES)
+    assert emptied is not None and emptied.visit == Visit()
+
+
 @pytest.mark.parametrize(
     "text", ["", "null", "[]", "{", '{"history": "Fargo"}', '{"history": [1]}', '{"person": 3}', "🎬"]
 )

@@ -1,12 +1,6 @@
 """A real server in a process of its own, and a real Chromium with fresh profiles. ILORA_BUNDLE works."""
 
-import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +9,8 @@ from playwright.sync_api import Browser, Request, expect, sync_playwright
 
 from tests.browser.people import Server, Visitor
 from tests.browser.training import write_runs
+from tests.running_server import running_server
 
-READY = re.compile(r"Ready: (http://\S+)")
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -39,27 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     runs = write_runs(tmp_path_factory.mktemp("runs"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app.cli.main", "serve", "--port", "0", "--runs", str(runs)],
-        cwd=repository,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2")},
-    )
-    said: list[str] = []
-    address = None
-    assert process.stderr is not None
-    for line in process.stderr:
-        said.append(line)
-        if match := READY.search(line):
-            address = match[1]
-            break
-    assert address is not None, f"the server did not start: {''.join(said)}"
-    # Nobody reads on, and a full pipe would stop the server.
-    threading.Thread(target=said.extend, args=(process.stderr,), daemon=True).start()
-    yield Server(address, process, said)
-    process.send_signal(signal.SIGTERM)
-    process.wait(30)
+    with running_server(repository, "--runs", str(runs)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,13 @@
 """Who takes part in a browser test: a running server, and a person with a fresh profile."""
 
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from playwright.sync_api import Page
+
+from tests.running_server import Server
+
+__all__ = ["Server", "Visitor", "open_tab"]
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 
@@ -17,15 +20,6 @@ def open_tab(page: Page, name: str) -> None:
         return
     page.locator(".overflow-menu button").first.click()
     page.locator(".overflow-dropdown button", has_text=name).click()
-
-
-@dataclass
-class Server:
-    """A running `ilora serve`."""
-
-    address: str
-    process: subprocess.Popen[str]
-    said: list[str]
 
 
 @dataclass
