@@ -25,6 +25,8 @@ from tests.bench.timing import Measured
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="bench: everything once, small; nothing is written")
+    parser.addoption("--visitors", type=int, help="bench: how many ask at once in test_visitors.py")
+    parser.addoption("--seconds", type=float, help="bench: for how long they do")
     parser.addoption("--strict-targets", action="store_true", help="bench: a missed target fails the run")
 
 
