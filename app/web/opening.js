@@ -15,10 +15,9 @@ const fail = (text) => {
 
 const look = async () => {
   const answer = await fetch("opening").catch(() => null);
-  if (!answer) return fail("The server does not answer.");
-  // The page is there as soon as this address is no longer ours: it knows no "opening".
-  if (!answer.ok) return location.reload();
+  if (!answer?.ok) return fail("The server does not answer.");
   const told = await answer.json();
+  if (told.open) return location.reload();
   draw(told.steps);
   if (told.problem) return fail(told.problem);
   setTimeout(look, PAUSE);

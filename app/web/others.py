@@ -53,7 +53,7 @@ class OtherPages:
         except UnknownDataset as error:
             await _refused(error, 404)(scope, receive, send)
             return
-        if slash and offer.name in self._apps:
+        if slash and offer.name in self._apps and rest != "opening":
             inner = dict(scope) | {"root_path": f"{scope['root_path']}/{name}"}
             await self._apps[offer.name](inner, receive, send)
             return
@@ -64,7 +64,7 @@ class OtherPages:
         """The answer to somebody who comes before the page is there."""
         query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
         if offer == self._shelf.offers[0]:
-            return RedirectResponse(f"{'../../' if slash else '../'}{rest}{query}")
+            return RedirectResponse(f"{'../' * (1 + len(slash) + rest.count('/'))}{query}")
         if not slash:
             return RedirectResponse(f"{name}/{query}")
         if rest == "":
@@ -72,7 +72,8 @@ class OtherPages:
             return HTMLResponse(_waiting(offer))
         if rest == "opening":
             steps, problem = self._shelf.steps(offer.name), self._problems.get(offer.name)
-            return JSONResponse({"open": False, "steps": steps, "problem": problem})
+            done = offer.name in self._apps
+            return JSONResponse({"open": done, "steps": steps, "problem": problem})
         return JSONResponse({"kind": "Opening", "detail": f"{name} is not open: see ./ first."}, 503)
 
     def _begin(self, offer: Offer) -> None:
