@@ -165,10 +165,12 @@ class Recommender:
         candidates: Sequence[Entry] | None = None,
         k: int = RETRIEVED,
         gate: Sequence[float] | None = None,
+        adapters: Sequence[AdapterName] | None = None,
     ) -> Comparison:
         """Every adapter's order of the same candidates (the 20 best retrieved when none are named).
 
         Named candidates are all ranked, seen or not. `gate` replaces the mixture of adapters with experts.
+        `adapters` asks only some of them: "base" reads every candidate's words and takes most of the time.
         All lists come from one routing and one pass of the language model; their time stands in each list.
         Raises as :meth:`recommend` does.
         """
@@ -176,7 +178,7 @@ class Recommender:
         if candidates is None:
             visit = replace(visit, pool=_retrieve(visit), chosen=True)
         mixtures: dict[AdapterName, Gate | None] = {}
-        for adapter in self.adapters:
+        for adapter in self.adapters if adapters is None else adapters:
             self._check(k, adapter)
             mixtures[adapter] = self._mixture(gate, adapter) if self.has_experts(adapter) else None
         orders, ranking_ms = _timed(lambda: self._orders(visit, mixtures))

@@ -35,13 +35,43 @@ def comparison(service: Service, visit: Visit) -> str:
         done = service.compare(visit.history, visit.case)
     except IloraError as error:
         return f'<p class="problem" role="alert">{escape(str(error))}</p>'
+    return _board(service, visit, done)
+
+
+def comparing(service: Service, visit: Visit) -> Iterator[str]:
+    """The same in two steps: the trained adapters first, as Base reads every candidate's words.
+
+    Equal to :func:`comparison` up to rounding.
+    """
+    trained = tuple(name for name in service.recommender.adapters if name != "base")
+    if not visit.history or not trained:
+        yield comparison(service, visit)
+        return
+    try:
+        done = service.compare(visit.history, visit.case, adapters=trained)
+        yield _board(service, visit, done, f"Reading {len(done.candidates)} {service.domain.many} …")
+    except IloraError as error:
+        yield f'<p class="problem" role="alert">{escape(str(error))}</p>'
+        return
+    try:
+        base = service.compare(visit.history, visit.case, adapters=("base",))
+    except IloraError as error:
+        yield _board(service, visit, done, escape(str(error)))
+        return
+    yield _board(service, visit, Comparison(done.candidates, {**base.lists, **done.lists}))
+
+
+def _board(service: Service, visit: Visit, done: Comparison, instead: str = "") -> str:
+    """`instead` stands where a list is not there yet."""
     target = None if visit.case is None else service.cases[visit.case].target
     other = done.lists.get("lora")
     before = None if other is None else {item.index: item.rank for item in other.items}
     columns = "".join(
         _column(name, done.lists[name], target, before if name == "ilora" else None)
-        for name in COLUMNS
         if name in done.lists
+        else f'{_head(name)}<p class="fine" role="status">{instead}</p></section>'
+        for name in COLUMNS
+        if name in service.recommender.adapters
     )
     return (
         f'<p class="lead">{_sentence(service, done, target)}</p>'
@@ -82,10 +112,14 @@ def _column(
     )
     detail = f'<span class="mixed">{mixed}</span>' if mixed else ""
     fill = mixture_style(done.gate) if done.gate else ""
+    listed = compared_list(adapter, done.items, fill, target, before)
+    return f'{_head(adapter)}<p class="detail">{detail}</p>{listed}</section>'
+
+
+def _head(adapter: AdapterName) -> str:
     return (
         f'<section class="column" data-adapter="{adapter}">'
         f"<h2>{ADAPTER_NAMES[adapter]} <small>{COLUMNS[adapter]}</small></h2>"
-        f'<p class="detail">{detail}</p>{compared_list(adapter, done.items, fill, target, before)}</section>'
     )
 
 
@@ -136,10 +170,13 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: str) -> No
     def follow(visit: Visit) -> tuple[str, str]:
         return visitor_chips(service, visit, "two"), history_line(service, visit)
 
-    def refresh(visit: Visit, tab: str, seen: Place) -> tuple[object, object]:
+    def refresh(visit: Visit, tab: str, seen: Place) -> Iterator[tuple[object, object]]:
         if tab != NAME or seen == visit.place:
-            return gr.skip(), gr.skip()
-        return comparison(service, visit), visit.place
+            yield gr.skip(), gr.skip()
+            return
+        for step in comparing(service, visit):
+            yield step, gr.skip()
+        yield gr.skip(), visit.place
 
     def count(before: Tally, base: bool) -> Iterator[tuple[str, Tally]]:
         adapters: tuple[AdapterName, ...] = ("lora", "ilora", "base") if base else ("lora", "ilora")

@@ -198,8 +198,9 @@ class Service:
         candidates: Sequence[Entry] | None = None,
         gate: Sequence[float] | None = None,
         k: int = RETRIEVED,
+        adapters: Sequence[AdapterName] | None = None,
     ) -> Comparison:
-        """Every adapter over the same titles, in turn and measured. Raises Busy too.
+        """Every adapter (or some) over the same titles, in turn and measured. Raises Busy too.
 
         For a held-out case they are the evaluation's own: what came next among 19 drawn at random. For
         everybody else those that are named, or the 20 that the router retrieves.
@@ -207,7 +208,7 @@ class Service:
         if case is not None:
             candidates = self.drawn(case)
         with self.meter.request("compare"), self.turnstile.pass_through():
-            return self.recommender.compare(history, candidates=candidates, gate=gate, k=k)
+            return self.recommender.compare(history, candidates=candidates, gate=gate, k=k, adapters=adapters)
 
     def route(self, history: Sequence[Entry]) -> tuple[tuple[float, ...], tuple[int, ...]]:
         """What is known before the language model is asked: K expert weights, and the retrieved items.

@@ -171,6 +171,17 @@ def test_moves_shown_are_the_difference_of_the_ranks_shown(service: Service) -> 
         assert f">{sign}<" in line.group()
 
 
+def test_the_lists_that_come_in_two_steps_are_those_that_come_at_once(service: Service) -> None:
+    case = service.visitors[0].case
+    for visit in (Visit(service.cases[case].history, case), Visit((10, 11, 12))):
+        early, whole = compare.comparing(service, visit)
+        assert "Reading 20 titles" in early and early.count("<li ") == 40
+        order = re.compile(r'data-item="(\d+)"')
+        assert order.findall(whole) == order.findall(compare.comparison(service, visit))
+        assert whole.count("<li ") == 60 and "Reading" not in whole
+    assert list(compare.comparing(service, Visit())) == [compare.comparison(service, Visit())]
+
+
 def test_an_own_history_is_compared_on_retrieved_titles_without_a_star(service: Service) -> None:
     html = compare.comparison(service, Visit((_index(service, FARGO), _index(service, "Heat (1995)"))))
     assert "routing retrieves" in html and "★" not in html
