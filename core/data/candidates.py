@@ -139,7 +139,8 @@ def candidate_table(
         pool = np.flatnonzero(unseen)
         if len(pool) < negatives:
             raise DataError(
-                f"User {user} leaves only {len(pool)} unseen items; {negatives} negatives are needed."
+                f"User {user} leaves only {len(pool)} unseen items; {negatives} negatives are needed: bring "
+                "more items, or leave such users out."
             )
         key = f"{seed}/{draw}/{user}/{case.target}"
         if counts is None:

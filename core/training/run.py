@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 from core.assembly import new_model
 from core.assets import ASSETS, fetch
 from core.data.candidates import draw_candidates
-from core.data.dataset import Dataset
+from core.data.dataset import Case, Dataset
 from core.data.registry import load_dataset
 from core.encoder import SASRec, TorchRouter
 from core.errors import RunBusy, RunError, RunStopped
@@ -127,6 +127,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str
     torch.set_num_threads(recipe.run.threads)
     watch.step("Loading the data set", 0, 0)
     dataset = load_dataset(recipe.dataset)
+    draw_candidates(dataset, validation_cases(dataset, recipe))  # too few items are told before the slow part
     backbone = open_backbone(recipe, trainable=True, step=watch.step)
     wording = Wording.of(backbone.tokenizer, dataset.catalog, dataset.domain)
     start = None if recipe.start_from is None else open_start(Path(recipe.start_from), dataset, recipe)
@@ -224,6 +225,11 @@ def training_rows(
     )
 
 
+def validation_cases(dataset: Dataset, recipe: Recipe) -> tuple[Case, ...]:
+    """Who is asked while a run goes on."""
+    return dataset.split(recipe.split).validation[: recipe.run.validation_users]
+
+
 class Validation:
     """HR@1 among 20 (and NDCG@10 of the same lists) on validation users, through the ranker.
 
@@ -239,7 +245,7 @@ class Validation:
         wording: Wording,
         reading: GateReading,
     ) -> None:
-        self.cases = dataset.split(recipe.split).validation[: recipe.run.validation_users]
+        self.cases = validation_cases(dataset, recipe)
         self.candidates = draw_candidates(dataset, self.cases)
         self.recipe, self.model, self.prepared = recipe, model, prepared
         self.ranker = Ranker(model, wording, recipe.rows.history_length, prepared.title_prior)

@@ -77,7 +77,7 @@ def test_every_other_command_knows_it(files: Path) -> None:
 
 def test_a_folder_of_its_own_is_named_by_its_path(files: Path) -> None:
     said = _said("import", "interactions.csv", "--out", "my-data")
-    assert f"dataset={files / 'my-data'}" in said
+    assert f"--dataset {files / 'my-data'}" in said
     assert json.loads(_said("describe", "./my-data", "--json"))["users"] == 12
     assert not (files / "cache" / "datasets").exists()
 
@@ -149,3 +149,27 @@ def test_every_command_of_the_page_about_import_is_understood(repository: Path, 
         while arguments and arguments[0] in getattr(below, "commands", {}):
             below = below.commands[arguments.pop(0)]  # type: ignore[attr-defined]
         below.make_context("ilora", list(arguments))
+
+
+def test_a_spreadsheets_export_in_german_needs_no_flag(files: Path) -> None:
+    """Semicolons, Excel's first line, dates with dots, a decimal comma, blank cells, a sum at the end."""
+    rows = [
+        f"kunde{user}@example.org;B-{(user * 3 + n) % 30:03d};Märchen {(user * 3 + n) % 30};"
+        f"{n + 1:02d}.03.2023 10:15;{'4,5' if n % 2 else ''}"
+        for user in range(9)
+        for n in range(7)
+    ]
+    rows[5:5] = ["", ";;;;", 'kunde1@example.org;B-001;"Momo; oder\r\ndie Zeitdiebe";01.02.2023 10:10;5']
+    text = ["sep=;", "Kunde;Artikelnr.;Bezeichnung;Bestellt am;Bewertung", *rows, "Summe;;;;63"]
+    (files / "Bestellungen 2023.csv").write_bytes("\r\n".join(text).encode("cp1252"))
+    said = _said("import", "Bestellungen 2023.csv", "--kind", "book")
+    for part in (
+        "text with semicolons, Windows-1252",
+        "Kunde is the user, Artikelnr. is the item, Bestellt am is the time",
+        "Bewertung is the rating, Bezeichnung is the title",
+        "no user id 1 9",
+        "no item id 1",
+        "bestellungen-2023: 9 users, 30 items",
+    ):
+        assert part in said, said
+    assert "no number" not in said

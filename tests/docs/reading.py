@@ -8,6 +8,8 @@ from pathlib import Path
 FENCE = re.compile(r"^```(?:bash|sh|shell|console)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 FIRST = ("docs/import.md", "docs/teams.md", "README.md")
 """What the others rely on."""
+READERS = ("ilora recommend", "ilora batch", "ilora evaluate", "ilora compare", "ilora runs")
+"""Commands that read what the others of any document have made: they come last."""
 
 
 @dataclass(frozen=True)
@@ -46,4 +48,4 @@ def told(repository: Path) -> list[Told]:
                     del words[0]
                 if words:
                     found.setdefault(shlex.join(words), Told(document, line.strip(), tuple(words)))
-    return list(found.values())
+    return sorted(found.values(), key=lambda told: told.kind in READERS)

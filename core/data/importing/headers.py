@@ -13,6 +13,17 @@ _USERS = (
     *("buyerid", "playerid", "listenerid", "readerid", "personid", "profileid", "sessionid", "steamid"),
     *("reviewer", "customer", "visitor", "member", "account", "client", "buyer", "player", "listener"),
     *("reader", "person", "profile", "session", "username", "uuid", "u"),
+    *(
+        "kunde",
+        "kundennr",
+        "kundennummer",
+        "kundenid",
+        "benutzer",
+        "nutzer",
+        "cliente",
+        "usuario",
+        "utilisateur",
+    ),
 )
 _ITEMS = (
     *(
@@ -46,6 +57,16 @@ _ITEMS = (
     ),
     *("track", "artist", "album", "article", "video", "show", "anime", "recipe", "course", "content"),
     *("venue", "podcast", "i"),
+    *(
+        "artikel",
+        "artikelnr",
+        "artikelnummer",
+        "produkt",
+        "produktnr",
+        "produktnummer",
+        "producto",
+        "produit",
+    ),
 )
 _TIMES = (
     *(
@@ -62,8 +83,20 @@ _TIMES = (
     *("reviewtime", "reviewdate", "createdat", "created", "posted", "postedat", "dateadded", "watchedat"),
     *("playedat", "purchasedate", "orderdate", "visitdate", "boughtat", "purchasedat", "orderedat", "soldat"),
     *("viewedat", "readat", "listenedat", "visitedat", "eventdate", "when", "day", "t"),
+    *("datum", "zeit", "zeitpunkt", "bestelltam", "gekauftam", "bestelldatum", "kaufdatum", "fecha"),
 )
-_RATINGS = ("rating", "ratings", "stars", "overall", "score", "userrating", "reviewscore", "preference", "r")
+_RATINGS = (
+    "rating",
+    "ratings",
+    "stars",
+    "overall",
+    "score",
+    "userrating",
+    "reviewscore",
+    "preference",
+    "r",
+    *("bewertung", "sterne", "puntuacion"),
+)
 _TITLES = (
     *(
         "title",
@@ -77,6 +110,7 @@ _TITLES = (
     ),
     *("itemname", "productname", "moviename", "bookname", "gamename", "appname", "songname"),
     *("trackname", "artistname", "businessname", "animename", "recipename"),
+    *("titel", "bezeichnung", "artikelname", "artikelbezeichnung", "produktname", "titre", "titulo"),
 )
 _GENRES = ("genres", "genre", "categories", "category", "class", "maincategory", "tags", "tag")
 _YEARS = (

@@ -39,6 +39,9 @@ _UNDEFINED_IN_1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """What stands for a byte that is not in the encoding; no text of ours may hold one."""
 
+_HINT = re.compile(r'\ufeff?"?sep=.{1,2}"?\r?')
+"""A first line for spreadsheets that says what divides the others; it is no row."""
+
 
 @dataclass(frozen=True)
 class TextFile:
@@ -56,7 +59,7 @@ class TextFile:
     broken: bool = False
 
     def lines(self, progress: Progress | None = None) -> Iterator[str]:
-        """Every line without its end, whatever the end is (\\n, \\r\\n or \\r).
+        """Every line without its end, whatever the end is (\\n, \\r\\n or \\r); a spreadsheet's hint blank.
 
         Raises:
             DataError: the file cannot be read or is not in this encoding.
@@ -65,11 +68,13 @@ class TextFile:
             total = self.path.stat().st_size
             errors = "surrogateescape" if self.broken else "strict"
             text = io.TextIOWrapper(_unpacked(raw), encoding=self.encoding, errors=errors)
-            rest = ""
+            rest, begun = "", False
             while block := text.read(CHUNK):
                 if progress:
                     progress.update(raw.tell(), total, "reading")
                 *lines, rest = f"{rest}{block}".split("\n")
+                if lines and not begun:
+                    begun, lines[0] = True, "" if _HINT.fullmatch(lines[0]) else lines[0]
                 yield from lines
             if rest:
                 yield rest

@@ -212,8 +212,8 @@ def test_no_header_said_of_words_only(importing: Callable[..., Imported]) -> Non
 
 
 def test_times_under_a_strange_name_are_pointed_out(importing: Callable[..., Imported]) -> None:
-    content = "user,item,Zeitpunkt\n" + "".join(f"ann,{n},2020-01-0{n + 1}\n" for n in range(6))
-    assert '--time-column "Zeitpunkt"' in importing(content).report.taken[0].doubts[0]
+    content = "user,item,Moment\n" + "".join(f"ann,{n},2020-01-0{n + 1}\n" for n in range(6))
+    assert '--time-column "Moment"' in importing(content).report.taken[0].doubts[0]
 
 
 @pytest.mark.parametrize(
