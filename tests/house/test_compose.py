@@ -54,7 +54,7 @@ def test_an_empty_variable_is_no_bundle_and_no_password(monkeypatch: pytest.Monk
     monkeypatch.setenv("ILORA_BUNDLE", "")
     monkeypatch.setenv("ILORA_AUTH", "")
     given = get_command(cli).commands["serve"].make_context("serve", []).params  # type: ignore[attr-defined]
-    assert given["bundle"] is None and given["auth"] is None
+    assert not given["bundle"] and given["auth"] is None
 
 
 def test_it_runs_without_rights_on_a_file_system_that_it_cannot_change(compose: dict[str, Any]) -> None:
