@@ -104,8 +104,13 @@ def _check_read_back(weights: Path, model: PreTrainedModel) -> None:
     state = model.state_dict()
     with safe_open(weights, framework="pt") as file:
         for name in file.keys():  # noqa: SIM118 (a safetensors handle is not a dict)
-            if not torch.equal(file.get_tensor(name), state[name].cpu()):
+            if not torch.equal(_bits(file.get_tensor(name)), _bits(state[name].cpu())):
                 raise BackboneError(f"Tensor {name} reads back from {weights} changed: check the disk.")
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    # 4-bit words stored as floats may look like NaN, which equals nothing.
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
 
 
 def _fsync(path: Path) -> None:
