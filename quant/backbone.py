@@ -72,7 +72,7 @@ def load_backbone(
     Args:
         source: a GGUF file, a folder with safetensors, or a hub id.
         quantization: "nf4" (double quantization), "bf16" or "fp32".
-        device: torch device; None is the first CUDA device if there is one, else the CPU.
+        device: torch device; None is this process's CUDA device if there is one, else the CPU.
         trainable: the model will be trained over, merged or dequantized: forbids the CPU packing of 4-bit
             weights (see `quant.nf4`). Without it the first forward packs, on CPUs that can: short inputs are
             then faster, long ones slower, and results differ about as much as bf16 differs from fp32.
@@ -128,8 +128,12 @@ def compute_on(device: torch.device) -> Literal["bf16", "fp32"]:
 
 
 def default_device() -> torch.device:
-    """The first CUDA device if there is one, else the CPU."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    """This process's CUDA device (the first, where none was chosen) if there is one, else the CPU."""
+    return (
+        torch.device("cuda", torch.cuda.current_device())
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
 
 
 def _from_gguf(gguf: Path, precision: Precision, cache: Path, tell: Progress) -> tuple[Path, str]:
