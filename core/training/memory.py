@@ -118,6 +118,7 @@ def memory_of(
         compute,
         recipe.optimizer.gradient_checkpointing,
         recipe.run.processes if recipe.run.sharding == "fsdp" else 1,
+        together=recipe.run.processes > 1,
     )
     width = model.vocabulary if recipe.mode == "generate" else shape.items
     return plan(

@@ -37,12 +37,15 @@ class Holding:
         compute: bytes of a number in hidden states and products: 2 (bf16) or 4 (fp32).
         checkpointing: whether layers are computed again when going backward.
         shards: over how many cards FSDP shares it out; 1 is none.
+        together: whether several processes train: DDP then holds the gradients a second time, in the buckets
+            that it sends.
     """
 
     quantization: Quantization
     compute: int
     checkpointing: bool = False
     shards: int = 1
+    together: bool = False
 
     @property
     def dequantized(self) -> int:
@@ -100,7 +103,7 @@ class MemoryPlan:
     Attributes:
         weights: the frozen backbone (this card's share of it), and what else is frozen.
         adapter: trained numbers, float32 masters.
-        gradients: of the trained numbers, float32.
+        gradients: of the trained numbers, float32; twice where several processes train.
         optimizer: its states.
         activations: kept by the decoder between forward and backward.
         items: kept by the item tokens between forward and backward.
@@ -160,7 +163,8 @@ def plan(
     width = holding.compute
     sizes = [*(adapter_sizes(model, adapter) if trains_decoder else []), *beside.trained]
     held = adapter_sizes(model, adapter) if not trains_decoder else []
-    trained = sum(sizes) // holding.shards
+    trained = sum(sizes)  # whole on every card, also where the backbone is not
+    gradients = 4 * trained * (2 if holding.together else 1)
     layer = layer_saved(model, adapter, rows, width, place) if trains_decoder else 0
     boundary = layer_input(model, rows, width)
     kept_each = (boundary if holding.checkpointing else layer) if trains_decoder else 0
@@ -172,8 +176,8 @@ def plan(
     forward = passing_forward(model, rows, width)
     backward = passing_backward(model, rows, width) if trains_decoder else 0
     weights = _weights(model, holding) + beside.frozen + 4 * sum(held)
-    states = adamw_bytes(trained) if optimizer == "adamw" else paged_adamw_8bit_bytes(sizes) // holding.shards
-    resident = weights + 8 * trained + states
+    states = adamw_bytes(trained) if optimizer == "adamw" else paged_adamw_8bit_bytes(sizes)
+    resident = weights + 4 * trained + gradients + states
     kept = activations + beside.saved
     moments = (
         kept + forward + largest,
@@ -189,7 +193,7 @@ def plan(
     return MemoryPlan(
         weights=weights,
         adapter=4 * trained,
-        gradients=4 * trained,
+        gradients=gradients,
         optimizer=states,
         activations=activations,
         items=beside.saved,
@@ -203,9 +207,11 @@ def plan(
 
 
 def _weights(model: Architecture, holding: Holding) -> int:
-    """On one card. Under FSDP its share, and whole what is gathered for use: two layers, embeddings, head."""
+    """On one card. Shared out (`quant.sharding`) are the layers' words, those of two layers gathered for use;
+    their scales, embeddings, norms and the head lie whole on every card."""
     whole = weights_bytes(model, holding.quantization, holding.compute)
     if holding.shards == 1:
         return whole
     layer = layer_bytes(model, holding.quantization, holding.compute)
-    return whole // holding.shards + 2 * layer + holding.compute * model.others
+    words = layer if holding.quantization != "nf4" else sum(-(-x.weights // 2) for x in model.linears)
+    return whole - model.layers * words + model.layers * words // holding.shards + 2 * words
