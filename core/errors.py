@@ -10,6 +10,7 @@ __all__ = [
     "BundleError",
     "DataError",
     "IloraError",
+    "PeerEnded",
     "RecipeError",
     "RunBusy",
     "RunError",
@@ -44,6 +45,10 @@ class RunBusy(RunError):
 
 class RunStopped(IloraError):
     """A run was asked to stop and did, with a checkpoint to go on from."""
+
+
+class PeerEnded(RunError):
+    """Another of the processes that train together ended; that one knows why."""
 
 
 class UnknownItem(IloraError):

@@ -1,5 +1,7 @@
-"""`ilora train`: one run from a recipe, resumable at any moment."""
+"""`ilora train`: one run from a recipe, resumable at any moment, in one process or in several."""
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +41,10 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run folder's newest checkpoint.")
     ] = False,
+    launch: Annotated[
+        bool,
+        typer.Option("--launch", help="Start as many processes as the recipe's run.processes, one per GPU."),
+    ] = False,
 ) -> None:
     """Train LoRA or iLoRA over a frozen 4-bit language model.
 
@@ -56,10 +62,55 @@ def train(
         wanted = load_recipe(recipe or "demo-cpu", set_ or [], method=method, dataset=dataset)
         stem = Path(recipe or "demo-cpu").stem if dataset is None else Path(dataset).name
         folder = out or Path("runs") / f"{stem}-{wanted.label}"
+    if not launch:
+        _train(wanted, folder, resume)
+        return
+    named = {
+        "--recipe": recipe,
+        "--dataset": dataset,
+        "--method": method,
+        "--from-bundle": from_bundle,
+        "--out": folder,
+    }
+    _launch(wanted, folder, resume, _command(named, set_ or [], resume))
 
+
+def _command(named: Mapping[str, object], settings: list[str], resume: bool) -> list[str]:
+    """This command without --launch: what each process is to do."""
+    given = [part for name, value in named.items() if value is not None for part in (name, str(value))]
+    laid_over = [part for setting in settings for part in ("--set", setting)]
+    again = ["--resume"] if resume else []
+    return [sys.executable, "-m", "app.cli.main", "train", *given, *laid_over, *again]
+
+
+def _launch(wanted: "Recipe", folder: Path, resume: bool, command: list[str]) -> None:
+    from core.errors import RecipeError
+    from core.training.launch import launch
+    from core.training.machine import check_machine
+    from core.training.processes import started
+    from core.training.run_folder import wanted_in
+
+    if started() > 1:
+        raise RecipeError("--launch starts the processes itself: leave it out under another launcher.")
+    wanted = wanted_in(wanted, folder, resume)
+    check_machine(wanted)  # once and here, rather than by every process
+    raise typer.Exit(launch(command, wanted.run.processes, wanted.run.threads))
+
+
+def _train(wanted: "Recipe", folder: Path, resume: bool) -> None:
     from app.cli.train_progress import TrainingProgress
+    from core.errors import PeerEnded, RunStopped
+    from core.training.processes import is_first
     from core.training.run import train as run
 
+    if not is_first():  # the first process speaks for all
+        try:
+            run(wanted, folder, resume)
+        except RunStopped:
+            return
+        except PeerEnded as ended:  # that one has said why
+            raise typer.Exit(2) from ended
+        return
     with TrainingProgress(wanted.run.max_steps) as progress:
         summary = run(wanted, folder, resume, progress.watch())
     counts = summary["parameters"]
@@ -85,6 +136,7 @@ def _from_bundle(
     """The recipe and the folder of a run that goes on from a bundle, which is unpacked into that folder."""
     from core.errors import BundleError, RecipeError, RunError
     from core.training.finished import RECIPE, START
+    from core.training.processes import started
     from core.training.recipe import load_recipe
     from exports.bundle_check import read_info
     from exports.bundle_to_runs import runs_from_bundle
@@ -102,6 +154,8 @@ def _from_bundle(
     if not start.is_dir():
         if (folder / RECIPE).is_file():
             raise RunError(f"{folder} holds another run already: choose another folder with --out.")
+        if started() > 1:
+            raise RecipeError("Several processes go on from a bundle by --launch, which unpacks it once.")
         runs_from_bundle(bundle, folder / START)
     on_top = [*settings, f"start_from={start}"]
     return load_recipe(str(start / RECIPE), on_top, method=name, dataset=dataset), folder

@@ -7,7 +7,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,15 +61,20 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer | None,
     scheduler: dict[str, Any] | None,
     trainer_state: str,
+    generators: Sequence[dict[str, Tensor]] | None = None,
 ) -> None:
     """Write `folder` beside its siblings; a kill at any moment leaves the old state or the new one, whole.
+
+    Args:
+        generators: of each process that trains, in the order of ranks, what `random_tensors` gave there; None
+            is this process alone.
 
     Raises:
         RunError: there is no room, or the disk gives back other bytes than were written.
     """
     temporary = folder.with_name(f".{folder.name}.partial")
     with _room_for(folder, temporary):
-        _write(temporary, model, optimizer, scheduler, trainer_state)
+        _write(temporary, model, optimizer, scheduler, trainer_state, generators or [random_tensors()])
         if folder.exists():
             shutil.rmtree(folder)
         temporary.replace(folder)
@@ -82,15 +87,17 @@ def _write(
     optimizer: torch.optim.Optimizer | None,
     scheduler: dict[str, Any] | None,
     trainer_state: str,
+    generators: Sequence[dict[str, Tensor]],
 ) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    tensors = {WEIGHTS: trainable_state(model), RANDOM: {"torch": torch.get_rng_state()}}
+    tensors = {
+        WEIGHTS: trainable_state(model),
+        RANDOM: {_of(name, rank): t for rank, held in enumerate(generators) for name, t in held.items()},
+    }
     state: dict[str, Any] = {"scheduler": scheduler, "random": _random_state()}
     if optimizer is not None:
         tensors[OPTIMIZER], state["scalars"], state["optimizer"] = _optimizer_state(optimizer)
-    if torch.cuda.is_available():
-        tensors[RANDOM]["cuda"] = torch.cuda.get_rng_state()
     for name, content in tensors.items():
         save_file(content, temporary / name)
         back = _tensors(temporary / name)
@@ -166,12 +173,23 @@ def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> dict[str, 
     return scheduler
 
 
-def load_random_state(folder: Path) -> None:
-    """Put every random generator back to where the checkpoint found it."""
+def random_tensors() -> dict[str, Tensor]:
+    """States of this process's torch generators, of the CPU and of its GPU."""
+    held = {"torch": torch.get_rng_state()}
+    return held | {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else held
+
+
+def _of(name: str, rank: int) -> str:
+    """Names a generator of one process; those of the first have their plain names."""
+    return f"{name}.{rank}" if rank else name
+
+
+def load_random_state(folder: Path, rank: int = 0) -> None:
+    """Put every random generator of a process back to where the checkpoint found it."""
     tensors = _tensors(folder / RANDOM)
-    torch.set_rng_state(tensors["torch"])
-    if "cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["cuda"])
+    torch.set_rng_state(tensors[_of("torch", rank)])
+    if _of("cuda", rank) in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors[_of("cuda", rank)])
     stored = json.loads((folder / STATE).read_text())["random"]
     version, internal, gauss = stored["python"]
     random.setstate((version, tuple(internal), gauss))

@@ -7,6 +7,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
+from core.training.processes import Team
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -15,12 +17,15 @@ class StopWhenAsked(TrainerCallback):
 
     The first signal lets the running step finish; a second one gets the signal's usual effect at once.
 
+    Args:
+        team: the processes of the run. A signal to one of them stops all after the same step.
+
     Attributes:
         asked: whether a signal has come.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, team: Team | None = None) -> None:
+        self.asked, self.team = False, team or Team()
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopWhenAsked":
@@ -47,5 +52,6 @@ class StopWhenAsked(TrainerCallback):
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Keep what was learned, and leave."""
+        self.asked = self.team.any(self.asked)
         if self.asked:
             control.should_save = control.should_training_stop = True

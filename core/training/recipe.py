@@ -12,6 +12,7 @@ from core.errors import RecipeError
 
 Method = Literal["ilora", "lora"]
 Draw = Literal["every_position", "user_sqrt", "user_uniform", "late_positions"]
+Tracker = Literal["wandb", "mlflow"]
 GateReads = Literal["history", "static", "random", "shuffled"]
 Targets = Annotated[Literal["all-linear"] | tuple[str, ...], Field(union_mode="left_to_right")]
 
@@ -149,6 +150,11 @@ class RunRecipe(_Fields):
     processes: int = Field(1, ge=1, description="processes that train together, one per GPU")
     sharding: Literal["none", "fsdp"] = Field(
         "none", description="how several processes hold the backbone: each the whole, or each a share (fsdp)"
+    )
+    report_to: tuple[Tracker, ...] = Field(
+        (),
+        description="trackers told beside TensorBoard, each installed by hand: wandb (offline unless "
+        "WANDB_MODE says otherwise), mlflow (a local file unless MLFLOW_TRACKING_URI says otherwise)",
     )
     seed: int = Field(1, ge=0, description="of everything random")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors.torch import save_file
 from transformers import TrainerCallback
 
@@ -20,7 +19,7 @@ from core.data.candidates import draw_candidates
 from core.data.dataset import Case, Dataset
 from core.data.registry import load_dataset
 from core.encoder import SASRec, TorchRouter
-from core.errors import RunBusy, RunError, RunStopped
+from core.errors import RunStopped
 from core.evaluation.answering import answer_ranks, generate_answers
 from core.evaluation.asking import ask, route_cases, sampled_ranks
 from core.evaluation.metrics import hit_rate_at_1, ndcg_at
@@ -33,15 +32,18 @@ from core.training.alarms import gate_alarms, overfitting_alarm
 from core.training.checkpoint import load_trainable
 from core.training.continuing import Start, grown, lay_in, open_start
 from core.training.encoder_training import EncoderEpoch
-from core.training.finished import ADAPTER, RECIPE, SPACE, SUMMARY
+from core.training.finished import ADAPTER, SPACE, SUMMARY
 from core.training.interrupt import StopWhenAsked
 from core.training.machine import check_machine
 from core.training.objective import Objective
 from core.training.prepare import RECORD, WEIGHTS, Prepared, load_prepared, prepare, save_prepared
-from core.training.recipe import Recipe, load_recipe
+from core.training.processes import Team, joined, started
+from core.training.recipe import Recipe
 from core.training.rows import BranchRows, CatalogueRows, Collator, GenerateRows
+from core.training.run_folder import held, open_folder, wanted_in
 from core.training.trainer import BEST, RankingTrainer, steps_done
-from quant.backbone import Backbone, compute_on, default_device, load_backbone
+from quant.backbone import Backbone, load_backbone
+from quant.sharding import share_out
 
 VALIDATED = ("step", "eval_hr1", "eval_ndcg10", "eval_valid_ratio")
 """What the summary keeps of each validation."""
@@ -89,49 +91,36 @@ def open_backbone(recipe: Recipe, trainable: bool, step: Step = lambda what, don
 def train(recipe: Recipe, folder: Path, resume: bool = False, watch: Watch | None = None) -> dict[str, Any]:
     """Run a recipe in `folder`; returns the summary that is also written there.
 
+    Called by each of the processes that train together (`core.training.launch`): the first writes and speaks.
+
     Raises:
         RunError: the folder holds another run, there is nothing to resume, or the run cannot go on.
         RunStopped: it was asked to stop (Ctrl-C) and did after its step, with a checkpoint.
         RecipeError: the recipe asks for what this machine does not have.
     """
-    watch = watch or Watch()
-    check_machine(recipe)
-    recipe = _open_folder(recipe, folder, resume)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            return _train(recipe, folder, resume, watch)
-    except Timeout:
-        raise RunBusy(
-            f"{folder} is being trained by another process: wait for it or choose another folder."
-        ) from None
+    recipe = wanted_in(recipe, folder, resume)
+    check_machine(recipe, started=started())
+    with joined() as team:
+        if not team.first:
+            return _train(team.told(recipe), folder, resume, Watch(say=lambda sentence: None), team)
+        recipe = open_folder(recipe, folder, resume)
+        with held(folder):
+            return _train(team.told(recipe), folder, resume, watch or Watch(), team)
 
 
-def _open_folder(recipe: Recipe, folder: Path, resume: bool) -> Recipe:
-    stored = folder / RECIPE
-    # One that ended before its first number was computed (a name misspelt, no room) is begun anew.
-    if stored.is_file() and (resume or (folder / RECORD).is_file()):
-        if not resume:
-            raise RunError(f"{folder} holds a run already: add --resume to go on, or choose another folder.")
-        return load_recipe(str(stored))
-    if resume:
-        raise RunError(f"{folder} holds no run to resume ({RECIPE} is missing).")
-    folder.mkdir(parents=True, exist_ok=True)
-    if recipe.model.compute == "auto":  # settled once, so that a resumed run goes on with the same numbers
-        settled = recipe.model.model_copy(update={"compute": compute_on(default_device())})
-        recipe = recipe.model_copy(update={"model": settled})
-    recipe.save(stored)
-    return recipe
-
-
-def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str, Any]:
+def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch, team: Team) -> dict[str, Any]:
     torch.set_num_threads(recipe.run.threads)
-    watch.step("Loading the data set", 0, 0)
-    dataset = load_dataset(recipe.dataset)
-    draw_candidates(dataset, validation_cases(dataset, recipe))  # too few items are told before the slow part
-    backbone = open_backbone(recipe, trainable=True, step=watch.step)
-    wording = Wording.of(backbone.tokenizer, dataset.catalog, dataset.domain)
-    start = None if recipe.start_from is None else open_start(Path(recipe.start_from), dataset, recipe)
-    prepared = _prepared(dataset, recipe, backbone, wording, folder, watch, start)
+    watch.step(_who_trains(recipe), 0, 0)
+    with team.first_ahead():
+        watch.step("Loading the data set", 0, 0)
+        dataset = load_dataset(recipe.dataset)
+        draw_candidates(dataset, validation_cases(dataset, recipe))  # too few items are told before all else
+        backbone = open_backbone(recipe, trainable=True, step=watch.step)
+        wording = Wording.of(backbone.tokenizer, dataset.catalog, dataset.domain)
+        start = None if recipe.start_from is None else open_start(Path(recipe.start_from), dataset, recipe)
+        prepared = _prepared(dataset, recipe, backbone, wording, folder, watch, start)
+    if recipe.run.sharding == "fsdp":
+        share_out(backbone.model, team.count)
 
     model = new_model(backbone, prepared.features, recipe)
     reading = gate_reading(recipe, prepared.encoder, dataset.split(recipe.split))
@@ -146,8 +135,9 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str
         rows=reading.rows(training_rows(dataset, recipe, prepared.encoder)),
         collator=Collator(wording, len(dataset.catalog)),
         validate=Validation(dataset, recipe, prepared, model, wording, reading),
-        callbacks=[*watch.callbacks, interrupt := StopWhenAsked()],
+        callbacks=[*watch.callbacks, interrupt := StopWhenAsked(team)],
         say=watch.say,
+        team=team,
     )
     checkpoint = trainer.newest_checkpoint() if resume else None
     done_before, began = steps_done(checkpoint), time.perf_counter()
@@ -158,9 +148,24 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch) -> dict[str
             f"Stopped as asked after step {trainer.state.global_step} of {recipe.run.max_steps}; {folder} "
             "goes on with --resume."
         )
-    return _finish(
-        trainer, recipe, folder, model, objective, dataset.sha256, time.perf_counter() - began, done_before
-    )
+    seconds = time.perf_counter() - began
+    if not team.first:
+        return team.told({})
+    told = _finish(trainer, recipe, folder, model, objective, dataset.sha256, seconds, done_before)
+    return team.told(told)
+
+
+def _who_trains(recipe: Recipe) -> str:
+    """One line: how many processes, where, and how they hold the backbone."""
+    count, cards = recipe.run.processes, torch.cuda.device_count()
+    where = "on a GPU each" if cards else "on the CPU"
+    if count == 1:
+        spare = (
+            f"; {cards - 1} more GPUs are idle (--launch --set run.processes={cards})" if cards > 1 else ""
+        )
+        return f"Training in one process (WORLD_SIZE=1) {where.removesuffix(' each')}{spare}"
+    share = "each holding a share" if recipe.run.sharding == "fsdp" else "each holding the whole"
+    return f"Training in {count} processes (WORLD_SIZE={started()}) {where}, {share} of the backbone"
 
 
 def _prepared(
@@ -297,6 +302,7 @@ def _finish(
         "split": recipe.split,
         "dataset_sha256": dataset_sha256,
         "steps": trainer.state.global_step,
+        "processes": trainer.team.count,
         "micro_batch": trainer.micro_batch,
         "best_step": trainer.state.best_global_step,
         "best_validation_hr1": trainer.state.best_metric,

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import SequentialSampler
 from transformers import (
     EarlyStoppingCallback,
@@ -17,10 +18,10 @@ from transformers import (
     TrainerCallback,
     TrainerControl,
     TrainerState,
-    TrainingArguments,
 )
 
 from core.errors import RunError
+from core.training.arguments import training_arguments
 from core.training.checkpoint import (
     WHOLE,
     load_optimizer,
@@ -28,6 +29,7 @@ from core.training.checkpoint import (
     load_trainable,
     newest_whole,
     prune,
+    random_tensors,
     save_checkpoint,
 )
 from core.training.faults import (
@@ -39,6 +41,7 @@ from core.training.faults import (
     take_gradients,
 )
 from core.training.objective import Objective
+from core.training.processes import Team
 from core.training.recipe import Recipe
 from core.training.rows import IGNORED
 from quant.optimizer import paged_adamw_8bit
@@ -76,6 +79,8 @@ class RankingTrainer(Trainer):
         validate: gives the validation numbers, among them "hr1"; called every `run.evaluate_every` steps.
         say: told one sentence when something is not as planned: memory that does not suffice, a damaged
             checkpoint.
+        team: the processes that train together. Each learns from its share of every step's rows; the first
+            alone writes.
     """
 
     # The loss is a sum over targets divided by those of the whole optimizer step: how the step is cut into
@@ -92,7 +97,9 @@ class RankingTrainer(Trainer):
         validate: Callable[[], dict[str, float]],
         say: Callable[[str], None],
         callbacks: list[TrainerCallback] | None = None,
+        team: Team | None = None,
     ) -> None:
+        self.team = team or Team()
         self.recipe, self.folder, self.validate, self.say = recipe, folder, validate, say
         self.micro_batch = recipe.optimizer.micro_batch
         self._tally = _Tally()
@@ -110,6 +117,10 @@ class RankingTrainer(Trainer):
                 *(callbacks or []),
             ],
         )
+        if self.team.count > 1:
+            leave_frozen_apart(objective)
+        if not self.team.first:  # the first goes on with the Trainer's own seed, as a process alone does
+            torch.manual_seed(self.team.seed(recipe.run.seed))
 
     # ------------------------------------------------------------------ one step
 
@@ -140,7 +151,9 @@ class RankingTrainer(Trainer):
             RunError: not even a single row fits.
         """
         parameters = [p for p in model.parameters() if p.requires_grad]
-        earlier, tally = take_gradients(parameters), copy.deepcopy(self._tally)
+        # Processes exchange a step's gradients in its last pass, all of them: none may be put aside then.
+        aside = parameters if self.team.count == 1 else []
+        earlier, tally = take_gradients(aside), copy.deepcopy(self._tally)
         while True:
             try:
                 losses = [
@@ -154,7 +167,7 @@ class RankingTrainer(Trainer):
                 self._halve(error)
                 take_gradients(parameters)
                 self._tally = copy.deepcopy(tally)
-        give_back_gradients(parameters, earlier)
+        give_back_gradients(aside, earlier)
         return torch.stack(losses).sum()
 
     def _halve(self, error: BaseException) -> None:
@@ -163,10 +176,11 @@ class RankingTrainer(Trainer):
                 "Memory does not suffice for a single row: shorten rows.history_length, or set "
                 "optimizer.gradient_checkpointing=true."
             ) from error
-        if self.args.world_size > 1:
+        if self.team.count > 1:
             raise RunError(
-                f"Memory does not suffice for {self.micro_batch} rows on process {self.args.process_index}: "
-                f"set optimizer.micro_batch={self.micro_batch // 2}."
+                f"Memory does not suffice for {self.micro_batch} rows on process {self.team.rank}, and "
+                "several processes do not halve their passes by themselves: begin a new run with "
+                f"--set optimizer.micro_batch={self.micro_batch // 2}."
             ) from error
         self.micro_batch //= 2
         if torch.cuda.is_available():
@@ -207,25 +221,30 @@ class RankingTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds accuracy, speed, gate entropy and expert shares to what the Trainer logs."""
-        tally = self._tally
-        if "loss" in logs and tally.targets:
-            logs["accuracy"] = tally.hits / tally.targets
-            logs["rows_per_second"] = tally.rows / (time.perf_counter() - tally.started)
-            if tally.gates:
-                logs.update(gate_numbers(torch.cat(tally.gates)))
+        if "loss" in logs and self._tally.targets:
+            everyones = self.team.gathered(self._tally)
+            logs["accuracy"] = sum(t.hits for t in everyones) / sum(t.targets for t in everyones)
+            seconds = time.perf_counter() - self._tally.started
+            logs["rows_per_second"] = sum(t.rows for t in everyones) / seconds
+            if gates := [gate for tally in everyones for gate in tally.gates]:
+                logs.update(gate_numbers(torch.cat(gates)))
             self._tally = _Tally()
         super().log(logs, start_time)
 
     # ------------------------------------------------------------------ validation
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """HR@1 among 20 on validation users, by the ranker that also serves."""
+        """HR@1 among 20 on validation users, by the ranker that also serves.
+
+        Every process asks about the same users, as a shared-out backbone answers to all or none; what the
+        first one finds counts, so that all stop and keep alike.
+        """
         # Validation must not shift the training's random numbers, or its frequency would change the result.
         random_state = torch.get_rng_state()
         self.model.eval()
         began = time.perf_counter()
         numbers = {f"eval_{name}": value for name, value in self.validate().items()}
-        numbers["eval_seconds"] = time.perf_counter() - began
+        numbers = self.team.told(numbers | {"eval_seconds": time.perf_counter() - began})
         torch.set_rng_state(random_state)
         self._tally.started += time.perf_counter() - began
         self.log(numbers)
@@ -234,7 +253,7 @@ class RankingTrainer(Trainer):
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         better = super()._determine_best_metric(metrics, trial)
-        if better:
+        if better and self.team.first:
             save_checkpoint(self.folder / BEST, self.model, None, None, json.dumps(self._state()))
         return better
 
@@ -247,11 +266,16 @@ class RankingTrainer(Trainer):
         return asdict(self.state)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        if not self.args.should_save:
-            return
+        generators = self.team.gathered(random_tensors())
+        if self.team.first:
+            self._write_checkpoint(generators)
+        self.team.wait()  # nobody ends the run while it is being written
+
+    def _write_checkpoint(self, generators: list[dict[str, Tensor]]) -> None:
         folder = self.folder / f"checkpoint-{self.state.global_step}"
         scheduler = {k: v for k, v in self.lr_scheduler.state_dict().items() if k != "lr_lambdas"}
-        save_checkpoint(folder, self.model, self._bare_optimizer(), scheduler, json.dumps(self._state()))
+        state = json.dumps(self._state())
+        save_checkpoint(folder, self.model, self._bare_optimizer(), scheduler, state, generators)
         prune(self.folder, self.recipe.run.keep)
 
     def _bare_optimizer(self) -> torch.optim.Optimizer:
@@ -271,11 +295,11 @@ class RankingTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            load_random_state(Path(checkpoint))
+            load_random_state(Path(checkpoint), self.team.rank)
 
     def newest_checkpoint(self) -> Path | None:
         """The newest checkpoint of the run folder that is as it was written."""
-        return newest_whole(self.folder, self.say)
+        return self.team.told(newest_whole(self.folder, self.say) if self.team.first else None)
 
 
 def steps_done(checkpoint: Path | None) -> int:
@@ -283,36 +307,12 @@ def steps_done(checkpoint: Path | None) -> int:
     return 0 if checkpoint is None else TrainerState.load_from_json(str(checkpoint / WHOLE)).global_step
 
 
-def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
-    """The recipe in the Trainer's words."""
-    optimizer, run = recipe.optimizer, recipe.run
-    return TrainingArguments(
-        output_dir=str(folder),
-        max_steps=run.max_steps,
-        per_device_train_batch_size=optimizer.micro_batch,
-        gradient_accumulation_steps=optimizer.batch_size // optimizer.micro_batch,
-        learning_rate=optimizer.adapter_lr,
-        warmup_steps=round(optimizer.warmup * run.max_steps),
-        lr_scheduler_type="cosine",
-        max_grad_norm=optimizer.max_grad_norm,
-        eval_strategy="steps",
-        eval_steps=run.evaluate_every,
-        save_strategy="steps",
-        save_steps=run.save_every,
-        metric_for_best_model="hr1",
-        greater_is_better=True,
-        restore_callback_states_from_checkpoint=True,
-        logging_steps=min(10, run.save_every),
-        logging_nan_inf_filter=False,
-        report_to=["tensorboard"],
-        seed=run.seed,
-        data_seed=run.seed,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=False,
-        use_cpu=not torch.cuda.is_available(),
-    )
+def leave_frozen_apart(objective: nn.Module) -> None:
+    """Keep DDP to what trains: it would send the whole backbone about once, and shares of one it cannot."""
+    frozen = [name for name, parameter in objective.named_parameters() if not parameter.requires_grad]
+    constant = [name for name, _ in objective.named_buffers()]
+    leave = DistributedDataParallel._set_params_and_buffers_to_ignore_for_model
+    leave(objective, [*frozen, *constant])  # type: ignore[no-untyped-call]
 
 
 def new_optimizer(objective: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -40,7 +40,7 @@ def shelf(service: Service, music: Path, backbones: Backbones) -> Shelf:
         if offer == films:
             return service
         desk = service.turnstile, service.meter, backbones
-        return open_service(music, lambda sentence: shelf.tell(offer, sentence), None, service.runs, *desk)
+        return open_service(music, lambda said: shelf.tell(offer, said), None, service.runs, (), *desk)
 
     offers = [films, Offer("music", "my-music", "Artists")]
     shelf = Shelf(offers, opening, service.turnstile, service.meter, say=lambda _: None)

@@ -71,7 +71,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], sentence: s
 def test_a_mistake_is_found_without_loading_the_language_model() -> None:
     code = (
         "import sys; from app.cli.recommend import _open; from core.errors import UnknownItem\n"
-        "try: _open(None, ['no such film'])\n"
+        "try: _open(None, ['no such film'], ())\n"
         "except UnknownItem: sys.exit('torch' in sys.modules)\n"
         "sys.exit(3)"
     )

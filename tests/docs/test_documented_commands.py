@@ -27,6 +27,7 @@ from typer.main import get_command
 from app.cli.main import cli
 from app.server import create_app
 from app.web.service import open_service
+from app.web.shelf import Shelf
 from core.assembly import new_model
 from core.data.registry import load_dataset
 from core.encoder import TorchRouter
@@ -197,7 +198,7 @@ def address(shop: Shop) -> Iterator[str]:
     """A server that answers from a bundle of one run."""
     service = open_service(Path("bundles/shop"), say=lambda _: None)
     assert service.recommender.adapters == ("base", "ilora")
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(create_app(Shelf.of(service)), port=0, log_level="error"))
     thread = Thread(target=server.run)
     thread.start()
     while not server.started:

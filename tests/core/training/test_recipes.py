@@ -69,11 +69,11 @@ def test_every_field_of_a_recipe_is_documented() -> None:
     ("settings", "advice"),
     [
         (["optimizer.kind=paged_adamw_8bit"], "optimizer.kind=adamw"),
-        ([*TWO, "run.sharding=fsdp", "model.storage=bf16"], "run.processes=1"),
-        (TWO, "run.processes=1"),
+        ([*TWO, "run.sharding=fsdp", "model.storage=bf16"], "add --launch"),
+        (TWO, "add --launch"),
     ],
 )
-def test_what_only_a_gpu_can_do_is_refused_before_anything_is_written(
+def test_what_cannot_run_here_and_so_is_refused_before_anything_is_written(
     settings: list[str], advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -126,6 +126,18 @@ def test_a_recipe_that_does_not_fit_is_told_what_would() -> None:
     assert within(6.85)[1] == ("optimizer.micro_batch=8", checkpointed)
     assert within(6.6)[1] == ("optimizer.kind=paged_adamw_8bit", "optimizer.micro_batch=2", checkpointed)
     assert within(4) == (False, None)
+
+
+def test_two_cards_share_the_words_of_the_layers_and_nothing_else() -> None:
+    shape, settings = CatalogueShape(1682), ["run.processes=1", "run.sharding=none"]
+    model = architecture_of(published_config("Qwen/Qwen3-32B"))
+    shared = estimate(load_recipe("2x24gb-fsdp"), model, shape, "cuda", 2, None).plan
+    whole = estimate(load_recipe("2x24gb-fsdp", settings), model, shape, "cuda", 2, None).plan
+    words = sum(linear.weights // 2 for linear in model.linears)  # of a layer: half a byte each
+    # Two layers are gathered while they are used.
+    assert whole.weights - shared.weights == model.layers * words // 2 - 2 * words
+    assert shared.adapter == whole.adapter and shared.optimizer == whole.optimizer
+    assert shared.gradients == 2 * whole.gradients  # DDP sends them from buckets of its own
 
 
 def test_more_of_anything_never_takes_less(movielens: Dataset) -> None:
