@@ -13,8 +13,8 @@ from app.web.shelf import Offer, Shelf
 from app.web.visit import MAX_HISTORY
 from core.catalog import Item
 from core.explanation import Explanation, Omission
-from core.recommendation import AdapterName, RankedItem, Recommendation, Stage
-from core.recommender import MOST_CANDIDATES, Comparison
+from core.recommendation import AdapterName, Comparison, RankedItem, Recommendation, Stage
+from core.recommender import MOST_CANDIDATES
 
 Title = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300)]

@@ -1,5 +1,6 @@
 """What a recommendation is: frozen records that the CLI, the page, HTTP and batch files all show."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -41,3 +42,16 @@ class Recommendation:
     ranked: int
     timings_ms: dict[str, float]
     notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same history and candidates under several adapters.
+
+    Attributes:
+        candidates: dense indices that every list is an order of, ascending.
+        lists: by adapter.
+    """
+
+    candidates: tuple[int, ...]
+    lists: Mapping[AdapterName, Recommendation]

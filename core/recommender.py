@@ -16,10 +16,11 @@ from core.catalog import Catalog
 from core.domain import MOVIES, Domain
 from core.errors import DataError
 from core.explanation import Explanation, omissions
+from core.new_item_notes import new_in_history, places_of_new
 from core.ordering import Order, Scores, best, log_softmax, ranked_items, title_order
 from core.ranker import Ask, Mode, Ranker
 from core.ranking_model import BASE
-from core.recommendation import AdapterName, Recommendation
+from core.recommendation import AdapterName, Comparison, Recommendation
 from core.request import Entry, Gate, read_gate, read_history, read_pool
 from core.routing import Indices, Router, Routing
 
@@ -27,8 +28,6 @@ RETRIEVED = 20
 """How many items a second stage reads, and the untrained model when nobody names candidates."""
 MOST_CANDIDATES = 100
 """More candidates than this do not fit one pass of the modes that read titles."""
-MOST_PLACES = 3
-"""Of so many new items a list says where they stand."""
 
 T = TypeVar("T")
 
@@ -44,19 +43,6 @@ class Choices:
 
     blend_weight: float = 0.0
     rerank: bool = False
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The same history and candidates under several adapters.
-
-    Attributes:
-        candidates: dense indices that every list is an order of, ascending.
-        lists: by adapter.
-    """
-
-    candidates: tuple[int, ...]
-    lists: Mapping[AdapterName, Recommendation]
 
 
 @dataclass(frozen=True)
@@ -269,10 +255,8 @@ class Recommender:
         routing, routing_ms = _timed(lambda: self.router.route([known]))
         (pool, more), pool_ms = _timed(lambda: read_pool(self.catalog, known, candidates, exclude_seen))
         timings = {"routing": routing_ms, "retrieval": pool_ms}
-        new = [self.catalog[index].title for index in known if index >= self.trained_items]
-        if new:
-            notes.append(f"New, read by its words alone: {'; '.join(new)}.")
-        return _Visit(known, routing, pool, candidates is not None, (*notes, *more), timings)
+        new = new_in_history(self.catalog, self.trained_items, known)
+        return _Visit(known, routing, pool, candidates is not None, (*notes, *new, *more), timings)
 
     def _rank(
         self, visit: _Visit, k: int, adapter: AdapterName, mixture: Gate | None, rerank: bool
@@ -296,7 +280,7 @@ class Recommender:
         order, order_ms = _timed(lambda: best(scores, k))
         if len(order) < k:
             notes.append(f"The list is shorter than {k}: {len(order)} items were ranked.")
-        notes += self._places_of_new(scores, pool)
+        notes += places_of_new(self.catalog, self.trained_items, scores, pool)
         timings = {**visit.timings, "ranking": ranking_ms}
         timings["retrieval"] += order_ms
         mixed = stage in ("catalogue", "branch") and self.has_experts(adapter)
@@ -310,15 +294,6 @@ class Recommender:
             timings_ms=timings | {"total": sum(timings.values())},
             notes=(*visit.notes, *notes),
         )
-
-    def _places_of_new(self, scores: Scores, pool: Indices) -> list[str]:
-        """Where the first new items stand: whoever brings one asks for that, in the list or behind it."""
-        new = np.flatnonzero(pool >= self.trained_items)
-        ranks = [(1 + int((scores > scores[place]).sum()), int(pool[place])) for place in new]
-        return [
-            f"New: {self.catalog[index].title} stands at rank {rank:,} of {len(pool):,}."
-            for rank, index in sorted(ranks)[:MOST_PLACES]
-        ]
 
     def _popular(self, pool: Indices) -> Scores:
         """Log-counts [P]: the probabilities made of them are shares of what people watched."""

@@ -16,8 +16,7 @@ from app.web.tab import AT_ONCE, BY_HAND, IN_TURN, Shared
 from app.web.tally import Tally
 from app.web.theme import piece, script
 from app.web.visit import Place, Visit
-from core.recommendation import AdapterName, Recommendation
-from core.recommender import Comparison
+from core.recommendation import AdapterName, Comparison, Recommendation
 from quant.errors import IloraError
 
 NAME, LABEL = "compare", "Compare"

@@ -21,8 +21,8 @@ from core.evaluation.asking import targets_of
 from core.evaluation.metrics import ranks_among
 from core.explanation import Explanation
 from core.new_items import NewItem
-from core.recommendation import AdapterName, Recommendation
-from core.recommender import RETRIEVED, Comparison, Recommender
+from core.recommendation import AdapterName, Comparison, Recommendation
+from core.recommender import RETRIEVED, Recommender
 from core.request import Entry, read_items
 from core.routing import Indices
 from core.titles import fold
