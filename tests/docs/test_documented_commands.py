@@ -31,7 +31,7 @@ from app.web.shelf import Shelf
 from core.assembly import new_model
 from core.data.registry import load_dataset
 from core.encoder import TorchRouter
-from core.errors import RunError
+from core.errors import RecipeError, RunError
 from core.prompt import Wording
 from core.ranker import Ranker
 from core.training.continuing import grown, lay_in, open_start
@@ -88,9 +88,22 @@ def _import(shop: Shop, words: list[str]) -> CompletedProcess[str]:
 def _train(shop: Shop, words: list[str]) -> CompletedProcess[str]:
     if "--from-bundle" in words:
         return ilora(*words[1:], *set_("run.max_steps=1"))
+    if "--launch" in words:
+        return _for_several(words)
     tiny = [*QUICK, f"model.backbone={shop.backbone}"]
     data = [] if "--dataset" in words else ["dataset=shop"]
     return ilora(*words[1:], *set_(*tiny, *data))
+
+
+def _for_several(words: list[str]) -> CompletedProcess[str]:
+    """Its recipe is read, for two processes; tests/core/training/test_several_processes.py starts such runs."""
+    try:
+        command = get_command(cli).commands["train"]  # type: ignore[attr-defined]
+        given = command.make_context("train", words[2:]).params
+        recipe = load_recipe(given["recipe"], given["set_"])
+    except (typer.TyperException, RecipeError) as error:
+        return CompletedProcess(words, 2, "", str(error))
+    return CompletedProcess(words, 0 if recipe.run.processes == 2 else 2, "", "")
 
 
 def _estimate(shop: Shop, words: list[str]) -> CompletedProcess[str]:
@@ -337,7 +350,7 @@ def test_a_run_refused_before_its_first_number_leaves_nothing_in_the_way(shop: S
     assert "bring more items" in " ".join(ilora("data", "import", "few.csv").stdout.split())
     for _ in range(2):
         refused = ilora("train", "--dataset", "few", *set_(*QUICK, f"model.backbone={shop.backbone}"))
-        assert refused.returncode == 2 and "leaves only 14 unseen items" in refused.stderr
+        assert refused.returncode == 2 and "leaves only 5 unseen items" in refused.stderr
     assert not (shop.folder / "runs" / "few-ilora" / RECORD).exists()
 
 
