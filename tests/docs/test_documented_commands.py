@@ -96,7 +96,7 @@ def _train(shop: Shop, words: list[str]) -> CompletedProcess[str]:
 
 
 def _for_several(words: list[str]) -> CompletedProcess[str]:
-    """Its recipe is read, for two processes; tests/core/training/test_several_processes.py starts such runs."""
+    """Its recipe is read; test_several_processes.py starts such runs."""
     try:
         command = get_command(cli).commands["train"]  # type: ignore[attr-defined]
         given = command.make_context("train", words[2:]).params
