@@ -24,6 +24,7 @@ from core.training.recipe import Recipe, load_recipe
 from core.training.run import train
 from core.training.run_folder import open_folder, wanted_in
 
+pytestmark = pytest.mark.timeout(900)  # three processes on cores that may be busy: minutes then, not seconds
 Make = Callable[..., Recipe]
 SAME = (
     # No draw of random numbers in a pass, so that it does not matter who computes which row.
@@ -66,7 +67,7 @@ def together(
     """The same run by `ilora train --launch` in two processes, the backbone shared out between them."""
     run = tmp_path_factory.mktemp("processes") / "together"
     asked = [*command(settings, run, *SHARED_OUT), "--launch"]
-    return run, subprocess.run(asked, capture_output=True, text=True, timeout=280, check=False)
+    return run, subprocess.run(asked, capture_output=True, text=True, timeout=800, check=False)
 
 
 @pytest.mark.slow
