@@ -48,6 +48,7 @@ from tests.own_data import QUICK, own_cache, set_, write_interactions
 
 __all__ = ["shallow_folder"]
 
+pytestmark = pytest.mark.timeout(1200)  # the first test waits for everything that is typed
 SHOP = 60
 """Customers at first; ten more come."""
 COMMANDS = told(REPOSITORY)
