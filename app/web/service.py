@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from time import monotonic, sleep
 
 from app.metrics import Meter
 from app.web.atlas import Atlas, draw_atlas
 from app.web.portraits import Portrait, choose_visitors, portraits, trait_shares
-from app.web.turnstile import Busy, Turnstile
+from app.web.turnstile import Turnstile
 from core.assets import Progress
 from core.catalog import Catalog, Item
 from core.data.candidates import draw_candidates
@@ -237,11 +236,7 @@ class Service:
         Raises Busy after ten minutes without such a moment.
         """
         while True:
-            patience = monotonic() + PATIENCE
-            while self.turnstile.present:
-                if monotonic() > patience:
-                    raise Busy(PATIENCE)
-                sleep(0.05)
+            self.turnstile.stand_back(PATIENCE)
             with self.meter.request("batch"), self.turnstile.pass_through():
                 done = next(shards, None)
             if done is None:

@@ -6,14 +6,12 @@ A look, not a test: the sample is small and somebody watches it grow. The evalua
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from time import monotonic, sleep
 
 import numpy as np
 
 from app.web.charts import ADAPTER_NAMES, percent
 from app.web.measured import interval_picture
 from app.web.service import Service
-from app.web.turnstile import Busy
 from core.evaluation.comparison import PairedComparison, compare_paired
 from core.evaluation.intervals import rate
 from core.recommendation import AdapterName
@@ -82,11 +80,7 @@ def asking(service: Service, tally: Tally, adapters: tuple[AdapterName, ...]) ->
 def _right(service: Service, adapter: AdapterName, people: list[int]) -> list[bool]:
     right: list[bool] = []
     for start in range(0, len(people), CHUNK[adapter]):
-        patience = monotonic() + PATIENCE
-        while service.turnstile.present:  # the least urgent of all: whoever waits goes first
-            if monotonic() > patience:
-                raise Busy(PATIENCE)
-            sleep(0.05)
+        service.turnstile.stand_back(PATIENCE)  # the least urgent of all: whoever waits goes first
         right += service.right(people[start : start + CHUNK[adapter]], adapter)
     return right
 

@@ -44,6 +44,14 @@ class Turnstile:
         """Let nobody new into the line; whoever stands in it is still served."""
         self.line = -1
 
+    def stand_back(self, patience: float) -> None:
+        """Return in a moment in which nobody is inside or in line. Raises Busy after `patience` seconds."""
+        until = time.monotonic() + patience
+        while self.present:
+            if time.monotonic() > until:
+                raise Busy(patience)
+            time.sleep(0.05)
+
     @contextmanager
     def pass_through(self) -> Iterator[None]:
         """Wait for the turn and hold it. Raises Busy at once when the line is full."""
