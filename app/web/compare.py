@@ -208,10 +208,10 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: str) -> No
         show_progress="hidden",
         api_visibility="private",
     )
-    stop.click(
+    # In two steps: what the count has still to say arrives before the last word, not after it.
+    stop.click(None, cancels=[run], queue=False).then(
         lambda done: tallying.picture(service, done, "Stopped. Press again to go on."),
         tally,
         counted,
-        cancels=[run],
         **AT_ONCE,
     )
