@@ -100,12 +100,8 @@ def load_bundle(
         items = bundle_items(dataset, backbone, tensors, new_items)
         say("Attaching the experts.")
         ranker = _ranker(path, info, items, dataset.domain, backbone, tensors)
-    except (
-        IndexError,
-        KeyError,
-        RuntimeError,
-        ValueError,
-    ) as error:  # hashes fit, contents do not: saved by other code
+    except (IndexError, KeyError, RuntimeError, ValueError) as error:
+        # Hashes fit, contents do not: saved by other code.
         reason = " ".join(str(error).split())
         raise BundleError(f"The bundle at {path} does not fit together: {reason} Train it again.") from error
     router: Router = onnx

@@ -60,11 +60,8 @@ def bundle_items(
         known=tensors["items.known"],
         scale=stored_scale(tensors.get("items.scale")),
     )
-    prior, popularity, n = (
-        tensors["items.title_prior"],
-        tensors["items.popularity"].long(),
-        len(trained.known),
-    )
+    prior, popularity = tensors["items.title_prior"], tensors["items.popularity"].long()
+    n = len(trained.known)
     if not new:
         nothing = trained.collaborative[:0]
         return BundleItems(dataset.catalog, trained, trained, prior, popularity, nothing)

@@ -16,6 +16,8 @@ CLUSTERS = 8
 SEED = 7
 COMMON = 0.05
 """A genre that fewer than this part of all history entries have is left out: its lift would be noise."""
+TINY = 1e-12
+"""Weight of an expert that nobody is given: its lifts are 0, not a division by nothing."""
 
 Floats = NDArray[np.float64]
 
@@ -91,7 +93,7 @@ def draw_atlas(
         if traits[:, place].mean() >= COMMON
     ]
     over_all = traits.mean(0)[common]
-    lifts = (weights.T @ traits[:, common]) / weights.sum(0)[:, None] / over_all
+    lifts = (weights.T @ traits[:, common]) / np.maximum(weights.sum(0), TINY)[:, None] / over_all
     leaders = weights.argmax(1)
     logs = np.log(weights, out=np.zeros_like(weights), where=weights > 0)
     return Atlas(
@@ -122,5 +124,5 @@ def _clusters(
         enough = 1 < inside.sum() < len(labels) - 1
         found = standing_out(names, traits[inside], traits[~inside]) if enough else ()
         told.append(Cluster(int(inside.sum()), join_words([trait.name for trait in found])))
-        columns.append(weights[inside].mean(0) / weights.mean(0))
+        columns.append(weights[inside].mean(0) / np.maximum(weights.mean(0), TINY))
     return tuple(told), np.stack(columns, axis=1)

@@ -118,14 +118,7 @@ def _listed(
             _check(len(entries), most)
         rows += len(batch) + len(batch.bad)
         rejects.add(file.source.name, bad)
-    read = [resolver.history(own) for own in entries.values()]
-    return (
-        list(entries),
-        [known for known, _, _ in read],
-        [missed for _, missed, _ in read],
-        sum(again for _, _, again in read),
-        rows,
-    )
+    return _resolved(resolver, entries, rows)
 
 
 def _interactions(
@@ -147,14 +140,18 @@ def _interactions(
     ):
         entries.setdefault(user, []).append(events.items[item])
         first[user] = min(first.get(user, line), line)
-    order = sorted(entries, key=first.__getitem__)
-    read = [resolver.history(entries[user]) for user in order]
+    by_first_row = {events.users[user]: entries[user] for user in sorted(entries, key=first.__getitem__)}
+    return _resolved(resolver, by_first_row, gathered.rows)
+
+
+def _resolved(resolver: _Resolver, entries: dict[str, list[str]], rows: int) -> _Read:
+    read = [resolver.history(own) for own in entries.values()]
     return (
-        [events.users[user] for user in order],
+        list(entries),
         [known for known, _, _ in read],
         [missed for _, missed, _ in read],
         sum(again for _, _, again in read),
-        gathered.rows,
+        rows,
     )
 
 
