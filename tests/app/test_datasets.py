@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -12,6 +13,7 @@ from app.web.service import Service
 from app.web.shelf import Shelf, UnknownDataset, open_shelf
 from core.errors import BundleError
 from exports.bundle_info import DEFAULT_BUNDLE
+from tests.command_line import ilora
 
 BANDS = ["The 007 Band", "a12"]
 
@@ -91,6 +93,14 @@ def test_the_limit_counts_what_is_asked_on_any_page(shelf: Shelf) -> None:
 def test_two_bundles_of_one_name_are_refused_before_anything_is_loaded() -> None:
     with pytest.raises(BundleError, match='both called "movielens"'):
         open_shelf([DEFAULT_BUNDLE, DEFAULT_BUNDLE], say=lambda _: None)
+
+
+def test_new_items_belong_to_one_bundle(tmp_path: Path) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("title\nFargo 2 (2030)\n", encoding="utf-8")
+    two = ("--bundle", DEFAULT_BUNDLE, "--bundle", DEFAULT_BUNDLE)
+    refused = ilora("serve", "--port", 0, *two, "--items", items)
+    assert refused.returncode == 2 and "belongs to one bundle, and 2 are named" in refused.stderr
 
 
 def test_a_bundle_that_cannot_be_opened_says_why_and_may_be_tried_again(service: Service) -> None:
