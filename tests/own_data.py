@@ -25,7 +25,9 @@ def own_cache(folder: Path) -> Path:
     """A cache of one's own that shares what was fetched with the user's: imports must not land there."""
     folder.mkdir()
     for kept in ("assets", "backbones", "candidates", "prepared"):
-        os.symlink(cache_root() / kept, folder / kept)
+        shared = cache_root() / kept
+        shared.mkdir(parents=True, exist_ok=True)  # a new machine has not filled it yet
+        os.symlink(shared, folder / kept)
     return folder
 
 

@@ -28,13 +28,14 @@ def test_the_map_of_people_is_walked_by_keyboard_and_opens_a_person_in_compare(v
     assert page.locator("#expert-heat section").first.locator("tbody tr").count() == 4
     visitor.screenshot("experts")
     page.locator("#people-map .map").focus()
+    who = page.locator("#people-map .who")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#people-map .who")).to_contain_text("→")
-    first = page.locator("#people-map .who").inner_text()
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowUp")
-    expect(page.locator("#people-map .who")).not_to_have_text(first)
-    found = re.match(r"Person (\S+) ", page.locator("#people-map .who").inner_text())
+    expect(who).to_contain_text("→")
+    for key in ("ArrowRight", "ArrowUp"):  # each is answered before the next
+        before = who.inner_text()
+        page.keyboard.press(key)
+        expect(who).not_to_have_text(before)
+    found = re.match(r"Person (\S+) ", who.inner_text())
     assert found is not None
     page.keyboard.press("Enter")
     expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
