@@ -31,8 +31,9 @@ test: export OMP_NUM_THREADS ?= 1
 bench: export OMP_NUM_THREADS ?= 2
 # Idle threads sleep: spinning ones take the cores from the browser, and from the server it looks at.
 test: export OMP_WAIT_POLICY ?= PASSIVE
+# In the order of the files: the long visits of the browser come early, and no worker waits for them at the end.
 test: install-dev chromium axe lint data ## Lint, then run every test, in a real browser too
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 bench: install-dev chromium data ## Measure speed against what else one could use; one row: ROW=07, all once: QUICK=1
 	@$(BIN)/pytest tests/bench -m bench $(if $(QUICK),--quick) $(if $(ROW),-k row_$(ROW))

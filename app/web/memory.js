@@ -75,11 +75,16 @@ addEventListener("pagehide", () => later && follow());
 const whole = (asked, mine) => (!asked ? mine : "history" in asked || "person" in asked ? asked : { ...mine, ...asked });
 const plain = ({ history = [], person = "", adapter = "", tab = "" }) => JSON.stringify({ history, person, adapter, tab });
 
+// An event that comes before the page listens is lost without a word, and on a busy machine that takes seconds:
+// asked again, ever more seldom, until the page shows another state than the one it came with.
 const start = whole(linked(), kept());
-if (start && plain(start) !== current()) {
-  // Once the page listens: an event that comes before is lost.
-  setTimeout(() => trigger("act", { name: "open", value: JSON.stringify(start) }), 0);
-}
+const came = current();
+const open = (pause) => {
+  if (current() !== came) return;
+  trigger("act", { name: "open", value: JSON.stringify(start) });
+  if (pause <= 16_000) setTimeout(open, pause, 2 * pause);
+};
+if (start && plain(start) !== came) setTimeout(open, 0, 1000);
 watch("value", keep);
 
 element.addEventListener("click", async (event) => {

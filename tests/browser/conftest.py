@@ -78,3 +78,8 @@ def phone(browser: Browser, server: Server) -> Iterator[Visitor]:
 @pytest.fixture
 def night(browser: Browser, server: Server) -> Iterator[Visitor]:
     yield from _visitor(browser, server, 1280, 900, "dark")
+
+
+@pytest.fixture
+def phone_at_night(browser: Browser, server: Server) -> Iterator[Visitor]:
+    yield from _visitor(browser, server, 390, 844, "dark")

@@ -1,5 +1,6 @@
 """Who takes part in a browser test: a running server, and a person with a fresh profile."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,8 @@ class Visitor:
     complaints: list[str] = field(default_factory=list)
 
     def screenshot(self, name: str) -> None:
-        """Keep a picture of the whole page, to be looked at."""
+        """Keep a picture of the whole page, to be looked at, if ILORA_SCREENSHOTS is set (it takes time)."""
+        if not os.environ.get("ILORA_SCREENSHOTS"):
+            return
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)

@@ -65,7 +65,7 @@ def test_test_ends_with_pytest_after_browser_lint_and_data(checkout: Path) -> No
         "ilora data fetch",
         "pytest",
     )
-    assert planned.rstrip().splitlines()[-1] == ".venv/bin/pytest -n 2 --dist loadfile"
+    assert planned.rstrip().splitlines()[-1] == ".venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder"
 
 
 def test_what_is_installed_is_not_installed_again_until_a_pin_changes(checkout: Path) -> None:
