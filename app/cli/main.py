@@ -3,6 +3,7 @@
 Those files import torch and friends inside their functions only, so that `--help` answers at once.
 """
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -71,7 +72,12 @@ def main() -> None:
     """Entry point of the console script."""
     quiet_libraries()
     # Not standalone: Typer would print its own panels and tracebacks, and we promise one line.
-    sys.exit(exit_code_of(lambda: cli(standalone_mode=False)))
+    code = exit_code_of(lambda: cli(standalone_mode=False))
+    if "WORLD_SIZE" in os.environ:
+        from core.training.processes import leave  # slow to import, and loaded already in a training process
+
+        leave(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,15 @@ Started by `core.training.launch`, `accelerate launch` or `torchrun`: all three 
 who. One process alone is a team of one, for whom everything here does nothing.
 """
 
+import atexit
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -119,3 +121,21 @@ def joined() -> Iterator[Team]:
             "that one said, then go on from the last checkpoint with --resume."
         ) from error
     dist.destroy_process_group()
+
+
+def leave(code: int) -> NoReturn:
+    """End this process; one of a team ends without taking the interpreter apart.
+
+    gloo's worker threads outlive `destroy_process_group`, as a sharded backbone holds on to the group. One
+    that lets go of a tensor while the interpreter is taken apart aborts the process (SIGABRT), and a finished
+    run would be told as a killed one. Exit handlers run, and what was printed is written.
+
+    Args:
+        code: the exit code, that of an error too.
+    """
+    if started() == 1:
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)

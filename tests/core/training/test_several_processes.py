@@ -112,6 +112,39 @@ def test_a_checkpoint_keeps_the_dropout_of_each_process(together: tuple[Path, An
     assert Team(0, 2).seed(7) == 7 != Team(1, 2).seed(7)
 
 
+LAST_WORDS = """
+import atexit, sys
+class Held:
+    def __del__(self): sys.stderr.write("taken apart")
+held = Held()
+atexit.register(print, "handler")
+print("not flushed yet", end=" ")
+"""
+
+
+@pytest.mark.parametrize("count", (1, 2))
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    (
+        ("from core.training.processes import leave; leave(2)", 2),
+        ("from app.cli.main import main; sys.argv = ['ilora', '--version']; main()", 0),
+    ),
+)
+def test_one_of_a_team_ends_before_the_interpreter_is_taken_apart(count: int, ending: str, code: int) -> None:
+    # There a thread of gloo that still holds a tensor aborts the process: a finished run would look killed.
+    environment = os.environ | {"WORLD_SIZE": str(count), "RANK": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-c", LAST_WORDS + ending],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == code
+    assert ended.stdout.startswith("not flushed yet ") and ended.stdout.endswith("handler\n")
+    assert ("taken apart" in ended.stderr) == (count == 1)
+
+
 # ---------------------------------------------------------------- the launcher, with processes that do little
 
 
