@@ -164,7 +164,7 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: str) -> No
     results = [running, table, downloads, as_parquet, as_csv]
     file.upload(on_file, file, [people, told, running, table, downloads, start], **AT_ONCE)
     at_work = start.click(run, [people, chosen, length], results, **AT_WORK)
-    # In two steps: what the engine has still to say arrives before the last word, not after it.
+    # In two steps: in one, Gradio would cancel only when the word is there, and more could come in between.
     stop.click(None, cancels=[at_work], queue=False).then(
         lambda: message("Stopped. Nothing was kept."), None, running, **AT_ONCE
     )

@@ -208,7 +208,7 @@ def build(service: Service, shared: Shared, visit: Visit, opens_with: str) -> No
         show_progress="hidden",
         api_visibility="private",
     )
-    # In two steps: what the count has still to say arrives before the last word, not after it.
+    # In two steps: in one, Gradio would cancel only when the word is there, and more could come in between.
     stop.click(None, cancels=[run], queue=False).then(
         lambda done: tallying.picture(service, done, "Stopped. Press again to go on."),
         tally,
