@@ -68,14 +68,18 @@ def _remember(service: Service, shared: Shared, visit: Visit, said: gr.HTML) -> 
     def keep(visit: Visit, adapter: str, tab: str) -> str:
         return memory.memory(service, visit, adapter, tab)
 
-    def open_again(event: gr.EventData) -> tuple[object, ...]:
-        opened = memory.opened(service, str(event.value), NAMES)
-        if opened is None:
-            return (gr.skip(),) * 5
-        visit = gr.skip() if opened.visit is None else opened.visit
-        return visit, opened.adapter, opened.tab, gr.update(selected=opened.tab), opened.said
+    # The browser asks again while it has no answer; one that comes late must take back nothing done since.
+    done = gr.State(False, time_to_live=FORGET_AFTER)
 
-    foot.act(open_again, None, [shared.visit, shared.adapter, shared.tab, shared.tabs, said], **BY_HAND)
+    def open_again(done: bool, event: gr.EventData) -> tuple[object, ...]:
+        opened = None if done else memory.opened(service, str(event.value), NAMES)
+        if opened is None:
+            return (gr.skip(),) * 6
+        visit = gr.skip() if opened.visit is None else opened.visit
+        return True, visit, opened.adapter, opened.tab, gr.update(selected=opened.tab), opened.said
+
+    results = [done, shared.visit, shared.adapter, shared.tab, shared.tabs, said]
+    foot.act(open_again, done, results, **BY_HAND)
     gr.on(
         [shared.visit.change, shared.adapter.change, shared.tab.change],
         keep,
