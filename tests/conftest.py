@@ -16,6 +16,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 # The same examples in every run: a suite that fails by chance teaches people to run it again.
@@ -24,6 +25,21 @@ settings.load_profile("steady")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SEED = 2024
+BROWSER = "tests/browser/"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Files go to workers whole, and what visits the page to one of them: a server's start is dear."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneForTheBrowser(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
+
+    return OneForTheBrowser(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +69,13 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second bundle, of artists, that is on every machine; its weights are random."""
+    """A second bundle, of artists, that is on every machine; its weights are random. Made once for all."""
     from tests.exports.music import music_bundle
 
-    return music_bundle(tmp_path_factory.mktemp("music")).path
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "music"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "music").is_dir():
+            folder.mkdir()
+            assert music_bundle(folder).path == folder / "music"
+    return folder / "music"

@@ -6,8 +6,9 @@ Harper and Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4)
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from core.assets import MOVIELENS, Progress, asset, fetch
 from core.catalog import Catalog, Item
@@ -24,8 +25,7 @@ _SLIP = "unkonwn"  # how the packaged file spells "unknown"
 _YEAR_IN_TITLE = re.compile(r" \((?P<year>\d{4})\)$")
 
 
-@dataclass(frozen=True)
-class _Rating:
+class _Rating(NamedTuple):
     user: str
     item: int  # dense index = MovieLens id - 1
     stars: int
@@ -42,7 +42,12 @@ def load_movielens(progress: Progress | None = None) -> Dataset:
         AssetError: the files cannot be fetched.
         DataError: the files are not what they should be.
     """
-    folder = fetch(MOVIELENS, progress)
+    return _read(fetch(MOVIELENS, progress))
+
+
+@lru_cache(maxsize=1)
+def _read(folder: Path) -> Dataset:
+    """The files of a folder, which are known by their hash and read once: a data set never changes."""
     items = _read_items(folder / "ml-100k.item")
     everything = _read_ratings(folder / "ml-100k.inter", num_items=len(items))
     ratings = [rating for rating in everything if rating.stars >= MIN_RATING]
@@ -100,11 +105,15 @@ def _stable_argsort(keys: Sequence[int]) -> list[int]:
 
 def _read_ratings(path: Path, num_items: int) -> list[_Rating]:
     """Every rating in file order."""
-    ratings = []
-    for user, item, stars, time in _read_table(path, columns=4):
-        ratings.append(_Rating(user, int(item) - 1, int(stars), int(time)))
-        if not 0 <= ratings[-1].item < num_items:
-            raise DataError(f"{path.name} rates item {item}, but the catalogue has items 1 to {num_items}.")
+    ratings = [
+        _Rating(user, int(item) - 1, int(stars), int(time))
+        for user, item, stars, time in _read_table(path, columns=4)
+    ]
+    for rating in ratings:
+        if not 0 <= rating.item < num_items:
+            raise DataError(
+                f"{path.name} rates item {rating.item + 1}, but the catalogue has items 1 to {num_items}."
+            )
     return ratings
 
 

@@ -31,9 +31,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def stopped() -> list[Server]:
+    """Servers that a test has stopped; the next one starts where the last of them was, as after an update."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def server(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, stopped: list[Server]
+) -> Iterator[Server]:
     runs = write_runs(tmp_path_factory.mktemp("runs"))
-    with running_server(repository, "--runs", str(runs)) as server:
+    port = stopped[-1].port if stopped else 0
+    with running_server(repository, "--runs", str(runs), port=port) as server:
         yield server
 
 

@@ -52,7 +52,7 @@ def test_a_loaded_bundle_scores_as_what_was_saved(
     made: Made, loaded: Recommender, adapter: str, mode: str
 ) -> None:
     routing = loaded.router.route(HISTORIES)
-    candidates = np.tile(np.arange(100, 120), (len(HISTORIES), 1))
+    candidates = np.tile(np.arange(100, 106), (len(HISTORIES), 1))
     before = made.ranker.score(routing, HISTORIES, candidates, adapter, mode=mode)
     after = loaded.ranker.score(routing, HISTORIES, candidates, adapter, mode=mode)
     assert torch.equal(before, after)

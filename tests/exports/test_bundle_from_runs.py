@@ -39,14 +39,22 @@ def head(quick_recipe: Make, runs: dict[Adapter, Path], tmp_path_factory: pytest
     return folder
 
 
-def test_runs_become_a_bundle_that_recommends(runs: dict[Adapter, Path], head: Path, tmp_path: Path) -> None:
-    info = bundle_from_runs(tmp_path / "mine", runs, created_by="pytest", heads={"ilora": head})
-    assert verify_bundle(tmp_path / "mine") == info and info.name == "mine"
+@pytest.fixture(scope="module")
+def mine(runs: dict[Adapter, Path], head: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their bundle."""
+    folder = tmp_path_factory.mktemp("bundles") / "mine"
+    info = bundle_from_runs(folder, runs, created_by="pytest", heads={"ilora": head})
+    assert verify_bundle(folder) == info and info.name == "mine"
+    return folder
+
+
+def test_runs_become_a_bundle_that_recommends(runs: dict[Adapter, Path], mine: Path) -> None:
+    info = verify_bundle(mine)
     assert {name: adapter.num_experts for name, adapter in info.adapters.items()} == {"lora": 1, "ilora": 4}
     assert info.adapters["ilora"].trainable_parameters["gate"] == 4 * (info.encoder_width + 1)
     assert info.metrics.training["ilora"].steps == 8
 
-    recommender = load_bundle(tmp_path / "mine")
+    recommender = load_bundle(mine)
     for adapter in recommender.adapters:
         assert len(recommender.recommend(["Fargo (1996)", "Heat (1995)"], adapter=adapter).items) == 10
     prepared = load_prepared(runs["ilora"])
@@ -107,11 +115,9 @@ def test_a_head_of_another_adapter_is_refused(runs: dict[Adapter, Path], head: P
         bundle_from_runs(tmp_path / "mine", {"ilora": other}, created_by="pytest", heads={"ilora": head})
 
 
-def test_a_bundle_unpacked_into_runs_and_bundled_again_is_the_same(
-    runs: dict[Adapter, Path], head: Path, tmp_path: Path
-) -> None:
-    first = bundle_from_runs(tmp_path / "mine", runs, created_by="pytest", heads={"ilora": head})
-    unpacked = runs_from_bundle(tmp_path / "mine", tmp_path / "runs")
+def test_a_bundle_unpacked_into_runs_and_bundled_again_is_the_same(mine: Path, tmp_path: Path) -> None:
+    first = verify_bundle(mine)
+    unpacked = runs_from_bundle(mine, tmp_path / "runs")
     assert unpacked["lora"] == tmp_path / "runs" / "mine-lora"
     again = bundle_from_runs(tmp_path / "again" / "mine", unpacked, created_by="pytest")
     assert again.files.keys() == first.files.keys()
@@ -119,12 +125,11 @@ def test_a_bundle_unpacked_into_runs_and_bundled_again_is_the_same(
     assert {n: again.files[n].sha256 for n in weights} == {n: first.files[n].sha256 for n in weights}
     assert again.metrics.training["ilora"].steps == 8
     with pytest.raises(RunError, match="is there already"):
-        runs_from_bundle(tmp_path / "mine", tmp_path / "runs")
+        runs_from_bundle(mine, tmp_path / "runs")
 
 
-def test_a_head_trains_on_a_bundle(quick_recipe: Make, runs: dict[Adapter, Path], tmp_path: Path) -> None:
-    bundle_from_runs(tmp_path / "mine", runs, created_by="pytest")
-    unpacked = runs_from_bundle(tmp_path / "mine", tmp_path / "runs")
+def test_a_head_trains_on_a_bundle(quick_recipe: Make, mine: Path, tmp_path: Path) -> None:
+    unpacked = runs_from_bundle(mine, tmp_path / "runs")
     settings = ("mode=branch", "trained=head", f"start_from={unpacked['lora']}", "run.max_steps=4")
     train(quick_recipe(*settings, method="lora"), tmp_path / "head")
     heads: dict[Adapter, Path] = {"lora": tmp_path / "head"}

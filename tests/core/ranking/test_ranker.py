@@ -38,9 +38,10 @@ def scores(
 def test_branches_equal_one_candidate_at_a_time(
     ranker: Ranker, router: TorchRouter, histories: list[tuple[int, ...]], candidates: Indices, mode: Mode
 ) -> None:
-    together = scores(ranker, router, histories, candidates, mode)
+    places = [0, 1, 9, CANDIDATES - 1]
+    together = scores(ranker, router, histories, candidates, mode)[:, places]
     alone = np.concatenate(
-        [scores(ranker, router, histories, candidates[:, [c]], mode) for c in range(CANDIDATES)], axis=1
+        [scores(ranker, router, histories, candidates[:, [c]], mode) for c in places], axis=1
     )
     assert together.std(axis=1).min() > 0.01  # the scores do differ
     np.testing.assert_allclose(together, alone, atol=TOLERANCE)
