@@ -3,7 +3,7 @@
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,6 +32,14 @@ def serve(
     runs: Annotated[
         Path, typer.Option(help="Folder of training runs that the tab Runs shows.", envvar="ILORA_RUNS")
     ] = Path("runs"),
+    weights: Annotated[
+        Literal["nf4", "cached"],
+        typer.Option(
+            help="How the backbone's 4-bit weights are read: nf4 decodes them in every product; cached once, "
+            "when starting: sooner answers for 4 bytes a weight (2 where the processor multiplies bf16).",
+            envvar="ILORA_WEIGHTS",
+        ),
+    ] = "nf4",
     auth: Annotated[
         str | None,
         typer.Option(
@@ -77,6 +85,6 @@ def serve(
 
         def opened() -> Shelf:
             with DownloadBar(folders[0].name) as bar:
-                return open_shelf(folders, say, bar, runs, brought)
+                return open_shelf(folders, say, bar, runs, brought, weights)
 
         run(reserved, opened, say, Limits(max_queue, rate, login))

@@ -27,6 +27,7 @@ from core.routing import Indices
 from core.titles import fold
 from exports.bundle import BundleInfo, load_bundle
 from exports.bundle_check import read_info
+from quant.precision import Weights
 from quant.shared import Backbones
 
 HISTORY = 10
@@ -274,12 +275,19 @@ def open_service(
     turnstile: Turnstile | None = None,
     meter: Meter | None = None,
     backbones: Backbones | None = None,
+    weights: Weights = "nf4",
 ) -> Service:
     """A bundle folder -> a service that answers. Raises as `load_bundle` does."""
     info = read_info(path)
     say(f"Reading {name_of(info.dataset.name)}.")
     dataset = load_dataset(info.dataset.name, progress)
     recommender = load_bundle(
-        path, say=say, progress=progress, dataset=dataset, new_items=new_items, backbones=backbones
+        path,
+        say=say,
+        progress=progress,
+        weights=weights,
+        dataset=dataset,
+        new_items=new_items,
+        backbones=backbones,
     )
     return Service(recommender, dataset, info, say, runs, turnstile, meter)

@@ -14,6 +14,7 @@ from core.errors import BundleError
 from core.new_items import NewItem
 from exports.bundle_check import read_info
 from quant.errors import IloraError
+from quant.precision import Weights
 from quant.shared import Backbones
 
 Say = Callable[[str], None]
@@ -121,11 +122,13 @@ def open_shelf(
     progress: Progress | None = None,
     runs: Path = RUNS,
     new_items: Sequence[NewItem] = (),
+    weights: Weights = "nf4",
 ) -> Shelf:
     """Bundle folders -> a shelf whose first bundle is open. All share one backbone where it is the same.
 
     Args:
         new_items: stand behind the catalogue of every bundle; meant for one.
+        weights: as `load_bundle`.
 
     Raises:
         BundleError: a folder holds none, or two have the same name.
@@ -149,7 +152,7 @@ def open_shelf(
 
     def opening(offer: Offer, tell: Say, bar: Progress | None) -> Service:
         folder = by_name[offer.name]
-        return open_service(folder, tell, bar, runs, new_items, turnstile, meter, backbones)
+        return open_service(folder, tell, bar, runs, new_items, turnstile, meter, backbones, weights)
 
     shelf = Shelf(offers, opening, turnstile, meter, say)
     shelf.service(progress=progress)

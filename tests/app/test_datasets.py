@@ -13,6 +13,7 @@ from app.web.service import Service
 from app.web.shelf import Shelf, UnknownDataset, open_shelf
 from core.errors import BundleError
 from exports.bundle_info import DEFAULT_BUNDLE
+from quant.nf4 import linears_4bit
 from tests.command_line import ilora
 
 BANDS = ["The 007 Band", "a12"]
@@ -88,6 +89,19 @@ def test_the_limit_counts_what_is_asked_on_any_page(shelf: Shelf) -> None:
     assert access._refusal(scope) is None
     refused = access._refusal(scope)
     assert refused is not None and refused.status_code == 429
+
+
+def test_weights_decoded_once_give_the_same_lists(service: Service) -> None:
+    cached = open_shelf([DEFAULT_BUNDLE], say=lambda _: None, weights="cached").service().recommender
+    assert list(linears_4bit(cached.ranker.model.decoder)) == []
+    history = ["Toy Story (1995)", "Fargo (1996)", "Heat (1995)"]
+    found, expected = (
+        {item.item_id: item.score for item in r.recommend(history, k=20).items}
+        for r in (cached, service.recommender)
+    )
+    both = found.keys() & expected.keys()
+    assert len(both) >= 18  # all 20 where 4-bit weights are not packed (quant.nf4); packed, sums are rounded
+    assert [found[item] for item in both] == pytest.approx([expected[item] for item in both], abs=0.1)
 
 
 def test_two_bundles_of_one_name_are_refused_before_anything_is_loaded() -> None:
