@@ -60,6 +60,7 @@ def test_a_killed_batch_goes_on_and_ends_as_an_unbroken_one(
     done = open_parts(people, job, "b", parts)
     assert done == 2
     assert list(score_people(service.recommender, people, job, parts, done)) == [3, 4, 5]
+    assert open_parts(people, job, "b", parts) == 5  # the last part holds one person
     finish(job, parts, tmp_path / "out.parquet")
     assert not parts.exists()
     table = pq.read_table(tmp_path / "out.parquet").to_pylist()
@@ -74,7 +75,11 @@ def test_parts_of_another_question_are_thrown_away(service: Service, people: Peo
     job, parts = Job(("lora",), k=2, shard=8, part=2), tmp_path / "parts"
     next(score_people(service.recommender, people, job, parts, open_parts(people, job, "b", parts)))
     assert open_parts(people, job, "b", parts) == 2
-    assert open_parts(people, job, "another bundle", parts) == 0
+    others = People.of(people.users, [people.history(row)[1:] for row in range(5)], [0] * 5)
+    assert open_parts(others, job, "b", parts) == 0
+    next(score_people(service.recommender, others, job, parts, 0))
+    assert open_parts(others, job, "b", parts) == 2
+    assert open_parts(others, job, "another bundle", parts) == 0
     assert open_parts(people, Job(("lora",), k=3, shard=8, part=2), "another bundle", parts) == 0
 
 

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from app.access import Access, Rate
 from app.server import create_app
 from app.web.service import Service
-from app.web.shelf import Shelf, UnknownDataset, open_shelf
+from app.web.shelf import Offer, Shelf, UnknownDataset, open_shelf
 from core.errors import BundleError
 from exports.bundle_info import DEFAULT_BUNDLE
 from quant.nf4 import linears_4bit
@@ -89,6 +89,14 @@ def test_the_limit_counts_what_is_asked_on_any_page(shelf: Shelf) -> None:
     assert access._refusal(scope) is None
     refused = access._refusal(scope)
     assert refused is not None and refused.status_code == 429
+
+
+def test_a_data_set_that_two_bundles_have_names_neither(service: Service) -> None:
+    offers = [Offer(name, "movielens", "Movies") for name in ("ours", "theirs")]
+    shelf = Shelf(offers, lambda *_: service, service.turnstile, service.meter, say=lambda _: None)
+    assert shelf.find("theirs") == offers[1] and shelf.find() == offers[0]
+    with pytest.raises(UnknownDataset, match='no data set "movielens" here; there is: ours, theirs'):
+        shelf.find("movielens")
 
 
 def test_weights_decoded_once_give_the_same_lists(service: Service) -> None:

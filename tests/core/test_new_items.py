@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from core.catalog import Catalog, Item
 from core.errors import DataError
+from core.new_item_notes import places_of_new
 from core.new_items import NewItem, extended, items_of_titles, read_new_items
 
 CATALOG = Catalog([Item(0, "1", "Fargo (1996)", 1996), Item(1, "2", "Heat (1995)", 1995)], popularity=[5, 3])
@@ -19,6 +21,12 @@ def _file(folder: Path, name: str, text: str) -> Path:
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def test_the_best_three_new_items_are_told_with_their_ranks() -> None:
+    catalog = Catalog([*CATALOG.items, *(Item(n, f"n{n}", f"New {n}") for n in range(2, 6))], [0] * 6)
+    told = places_of_new(catalog, 2, np.array([3.0, 1.0, 5.0, 2.0, 4.0]), np.array([0, 2, 3, 4, 5]))
+    assert told == [f"New: New {item} stands at rank {rank} of 5." for rank, item in ((1, 3), (2, 5), (4, 4))]
 
 
 def test_bare_titles_are_cleaned_as_an_import_cleans_them() -> None:
