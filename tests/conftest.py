@@ -44,12 +44,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 @pytest.fixture(autouse=True)
 def _seeds() -> None:
-    """Same randomness for each test, whichever ran before it."""
+    """Same randomness and threads for each test, whichever ran before it."""
     random.seed(SEED)
     np.random.seed(SEED)
     # Tests that need torch import it at the top of their file; the others need not wait for it.
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(SEED)
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"].split(",")[0]))
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ QUICK = (
     "optimizer.micro_batch=8",
     "run.max_steps=2",
     "run.validation_users=20",
+    "run.threads=1",
 )
 """`--set` values with which a run takes a second."""
 

@@ -48,6 +48,7 @@ def settings(shallow_folder: Path) -> list[str]:
         "run.save_every=2",
         "run.evaluate_every=4",
         "run.validation_users=20",
+        "run.threads=1",  # the suite has a worker per core: more threads would wait for one another
     ]
 
 
