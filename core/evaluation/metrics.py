@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from core.data.dataset import Case
 from core.routing import Floats, Indices
@@ -149,6 +148,9 @@ def mean_popularity_rank(lists: Indices, counts: NDArray[np.int64]) -> float:
     """Mean popularity rank of the recommended items: 1 is the item trained on most; equal counts share the
     mean of their ranks. lists [n, k], counts [N].
     """
+    # Slow to import, and who recommends needs the rest of this module only.
+    from scipy.stats import rankdata
+
     return float(np.mean(rankdata(-counts, method="average")[lists]))
 
 
