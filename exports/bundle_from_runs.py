@@ -123,7 +123,7 @@ def _backbone(recipe: Recipe) -> BackboneInfo:
     model = recipe.model
     known = ASSETS.get(model.backbone)
     version = known.version if known else model.revision or ""
-    backbone = open_backbone(recipe, trainable=False)
+    backbone = open_backbone(recipe)
     return BackboneInfo(
         asset=model.backbone, version=version, sha256=backbone.sha256, quantization=model.quantization
     )

@@ -38,7 +38,6 @@ class Backbone:
         hidden_size: H.
         embedding_norm: mean L2 norm of words as the decoder reads them; soft tokens are scaled to it.
         device: where it lies.
-        trainable: gradients pass through it and its weights can be dequantized, after eval forwards too.
         weights: whether 4-bit weights are dequantized in every product or were once (see `load_backbone`).
     """
 
@@ -51,7 +50,6 @@ class Backbone:
     hidden_size: int
     embedding_norm: float
     device: torch.device
-    trainable: bool
     weights: Weights = "nf4"
 
 
@@ -59,7 +57,6 @@ def load_backbone(
     source: str | Path,
     quantization: Quantization = "nf4",
     device: str | None = None,
-    trainable: bool = False,
     revision: str | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
@@ -73,9 +70,6 @@ def load_backbone(
         source: a GGUF file, a folder with safetensors, or a hub id.
         quantization: "nf4" (double quantization), "bf16" or "fp32".
         device: torch device; None is this process's CUDA device if there is one, else the CPU.
-        trainable: the model will be trained over, merged or dequantized: forbids the CPU packing of 4-bit
-            weights (see `quant.nf4`). Without it the first forward packs, on CPUs that can: short inputs are
-            then faster, long ones slower, and results differ about as much as bf16 differs from fp32.
         revision: branch, tag or commit of a hub id.
         cache: where what is made from a GGUF is kept; None is `ILORA_CACHE` or the user's cache folder.
         progress: told one sentence when a slow step begins.
@@ -102,8 +96,7 @@ def load_backbone(
         model, tokenizer = read_folder(folder, precision, target)
     model.requires_grad_(False)
     model.eval()
-    if trainable:
-        keep_canonical(model)
+    keep_canonical(model)
     if weights == "cached":
         tell("Holding the 4-bit weights dequantized.")
         hold_dequantized(model, precision.compute_dtype)
@@ -117,7 +110,6 @@ def load_backbone(
         hidden_size=model.config.get_text_config().hidden_size,
         embedding_norm=_embedding_norm(model),
         device=target,
-        trainable=trainable or quantization != "nf4" or weights == "cached",
         weights=weights,
     )
 

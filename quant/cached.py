@@ -11,11 +11,10 @@ def hold_dequantized(model: nn.Module, dtype: torch.dtype) -> int:
 
     A product with few rows spends more time on dequantizing than on multiplying. What is paid is memory: 4
     bytes (fp32) or 2 (bf16) per weight instead of about half a byte. Answers stay the same numbers wherever
-    the 4-bit product dequantizes first: everywhere but in the packed CPU kernel (see `quant.nf4`) and in the
-    one for a single row.
+    the 4-bit product dequantizes first: everywhere but in the kernel for a single row.
 
     Args:
-        model: a backbone whose 4-bit linears were not packed yet.
+        model: a loaded backbone's.
         dtype: what products are computed with.
 
     Returns:

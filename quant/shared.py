@@ -14,13 +14,12 @@ from quant.progress import Progress
 def shared_copy(backbone: Backbone) -> Backbone:
     """The same backbone with modules of its own over the same weights; nothing of size is copied.
 
-    What is put into the modules of one (adapters, hooks) is unknown to the other. What changes the weights
-    themselves is not: the CPU packing of 4-bit weights (`quant.nf4`) is done once and holds for both.
+    What is put into the modules of one (adapters, hooks) is unknown to the other. Nobody may change the
+    weights themselves, which both read at once: the CPU packing of 4-bit weights is forbidden (`quant.nf4`).
     """
     model = backbone.model
     same: list[object] = [*model.parameters(), *model.buffers()]
     for _, linear in linears_4bit(model):
-        # How a weight is to be read goes with the weight: copied, one would not know that it was packed.
         same += [linear.weight.quant_state, linear.quant_state]
     return replace(backbone, model=deepcopy(model, {id(part): part for part in same}))
 

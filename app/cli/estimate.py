@@ -124,7 +124,7 @@ def _measured(recipe: "Recipe", dataset: "Dataset") -> "Trial":
 
     check_machine(recipe)
     with StepsBar() as bar:
-        backbone = open_backbone(recipe, trainable=True, step=bar.step)
+        backbone = open_backbone(recipe, step=bar.step)
         return run_trial(recipe, backbone, dataset, bar.step)
 
 

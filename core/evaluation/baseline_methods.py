@@ -78,7 +78,7 @@ class TitleSource:
     def open(self, questions: Questions, step: Step) -> Sequence["BaselineMethod"]:
         fits(self.run, questions)
         recipe = self.run.recipe
-        backbone = open_backbone(recipe, trainable=False, step=step)
+        backbone = open_backbone(recipe, step=step)
         wording = Wording.of(backbone.tokenizer, questions.dataset.catalog, questions.dataset.domain)
         prior = self.run.prepared.title_prior
         ranker = Ranker(bare_model(backbone), wording, recipe.rows.history_length, prior)

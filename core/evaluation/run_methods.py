@@ -51,7 +51,7 @@ class RunSource:
     def open(self, questions: Questions, step: Step) -> Sequence[Method]:
         fits(self.run, questions)
         recipe = self.run.recipe
-        backbone = open_backbone(recipe, trainable=False, step=step)
+        backbone = open_backbone(recipe, step=step)
         ranker, router = open_ranker(self.run, backbone, questions.dataset)
         asked = AskedRun(self.run, ranker, router, questions, step)
         own = run_identity(self.run)

@@ -73,7 +73,7 @@ def backbone_source(name: str, step: Step) -> str | Path:
     return next(folder.glob("*.gguf"))
 
 
-def open_backbone(recipe: Recipe, trainable: bool, step: Step = lambda what, done, total: None) -> Backbone:
+def open_backbone(recipe: Recipe, step: Step = lambda what, done, total: None) -> Backbone:
     """The recipe's backbone, loaded."""
     source = backbone_source(recipe.model.backbone, step)
     step("Loading the backbone", 0, 0)
@@ -81,7 +81,6 @@ def open_backbone(recipe: Recipe, trainable: bool, step: Step = lambda what, don
     return load_backbone(
         source,
         model.quantization,
-        trainable=trainable,
         revision=model.revision,
         compute=model.compute,
         storage=torch.bfloat16 if model.storage == "bf16" else torch.uint8,
@@ -115,7 +114,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch, team: Team)
         watch.step("Loading the data set", 0, 0)
         dataset = load_dataset(recipe.dataset)
         draw_candidates(dataset, validation_cases(dataset, recipe))  # too few items are told before all else
-        backbone = open_backbone(recipe, trainable=True, step=watch.step)
+        backbone = open_backbone(recipe, step=watch.step)
         wording = Wording.of(backbone.tokenizer, dataset.catalog, dataset.domain)
         start = None if recipe.start_from is None else open_start(Path(recipe.start_from), dataset, recipe)
         prepared = _prepared(dataset, recipe, backbone, wording, folder, watch, start)

@@ -28,7 +28,7 @@ def first_loss(trainer: Trainer) -> float:
 
 def _backbone() -> Backbone:
     """Each side has one of its own: an adapter stays where it was put."""
-    return load_backbone(backbone_file(), "nf4", trainable=True)
+    return load_backbone(backbone_file(), "nf4")
 
 
 def test_training(bench: Bench, viewers: People, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def stock_trainer(backbone: Backbone, chosen: People, folder: Path, steps: int) 
 def main() -> None:
     side, count, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     dataset = load_dataset("movielens")
-    backbone = load_backbone(backbone_file(), "nf4", trainable=True)
+    backbone = load_backbone(backbone_file(), "nf4")
     wording = Wording.of(backbone.tokenizer, dataset.catalog, dataset.domain)
     chosen = people(dataset, wording).first(count)
     np.random.seed(0)

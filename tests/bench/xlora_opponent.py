@@ -18,7 +18,7 @@ LAYERS = 4
 
 def shallow_model() -> PreTrainedModel:
     """Four layers without a vocabulary head, which would cost both sides the same."""
-    model = load_backbone(backbone_file(), "fp32", trainable=True).model
+    model = load_backbone(backbone_file(), "fp32").model
     model.model.layers = model.model.layers[:LAYERS]
     model.config.num_hidden_layers = LAYERS
     model.config.use_cache = False  # X-LoRA refuses a cache

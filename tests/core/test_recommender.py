@@ -9,6 +9,7 @@ from core.errors import DataError, UnknownItem
 from core.recommendation import AdapterName, Recommendation
 from core.recommender import RETRIEVED, Choices, Recommender
 from exports.bundle import load_bundle
+from tests.rounding import either, in_bf16
 
 HISTORY = [
     "Toy Story (1995)",
@@ -287,12 +288,17 @@ def test_threads_that_ask_different_adapters_get_their_own_answers(recommender: 
 def test_a_comparison_orders_the_same_candidates_three_ways(recommender: Recommender) -> None:
     compared = recommender.compare(HISTORY)
     assert list(compared.lists) == ["base", "lora", "ilora"] and len(compared.candidates) == RETRIEVED
+    # One pass for all sums in another order than a pass for each; titles add up some ten words.
+    coarse = in_bf16(recommender)
     for adapter, ranked in compared.lists.items():
+        rounding = either(coarse, fp32=1e-3, bf16=1.0 if adapter == "base" else 0.1)
         assert sorted(order(ranked)) == list(compared.candidates) and ranked.ranked == RETRIEVED
         alone = recommender.recommend(HISTORY, k=20, adapter=adapter, candidates=compared.candidates)
-        assert order(alone) == order(ranked)
-        # One pass for all sums in another order than a pass for each.
-        assert [i.score for i in alone.items] == pytest.approx([i.score for i in ranked.items], abs=1e-3)
+        found = {item.index: item.score for item in alone.items}
+        assert coarse or order(alone) == order(ranked)  # else neighbours may change places
+        assert list(map(found.get, order(ranked))) == pytest.approx(
+            [item.score for item in ranked.items], abs=rounding
+        )
 
 
 def test_named_candidates_of_a_comparison_are_all_ranked(recommender: Recommender) -> None:

@@ -25,7 +25,7 @@ def gguf() -> Path:
 @pytest.fixture(scope="session")
 def nf4(gguf: Path) -> Backbone:
     """Canonical 4-bit weights: may be dequantized after forwards."""
-    return load_backbone(gguf, "nf4", device="cpu", trainable=True, compute="bf16")
+    return load_backbone(gguf, "nf4", device="cpu", compute="bf16")
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ def cached(gguf: Path) -> Backbone:
 
 @pytest.fixture(scope="module")
 def four_bits(gguf: Path) -> Backbone:
-    return load_backbone(gguf, "nf4", device="cpu", compute="fp32", trainable=True)
+    return load_backbone(gguf, "nf4", device="cpu", compute="fp32")
 
 
 def answers(backbone: Backbone, length: int) -> torch.Tensor:
@@ -44,7 +44,7 @@ def test_a_single_token_differs_by_no_more_than_the_order_of_a_sum(
 
 def test_no_4_bit_linear_is_left_and_it_says_so(cached: Backbone) -> None:
     assert list(linears_4bit(cached.model)) == []
-    assert (cached.weights, cached.quantization, cached.trainable) == ("cached", "nf4", True)
+    assert (cached.weights, cached.quantization) == ("cached", "nf4")
     linears = [m for n, m in cached.model.named_modules() if isinstance(m, nn.Linear) and "lm_head" not in n]
     assert len(linears) == 30 * 7 and {m.weight.dtype for m in linears} == {torch.float32}
     assert sum(m.weight.numel() for m in linears) == 106_168_320  # times 4 bytes: what it costs

@@ -13,7 +13,7 @@ from quant.nf4 import dequantized_weight, linears_4bit
 
 @pytest.fixture(scope="module")
 def widened(gguf: Path) -> Backbone:
-    return load_backbone(gguf, "nf4", device="cpu", trainable=True, compute="fp32")
+    return load_backbone(gguf, "nf4", device="cpu", compute="fp32")
 
 
 def test_every_weight_is_the_same_number_in_both(widened: Backbone, nf4: Backbone) -> None:

@@ -82,7 +82,7 @@ def test_kept_nf4_has_the_bits_that_quantizing_the_converted_folder_gives(
     folder = tmp_path / "plain"
     bf16.model.save_pretrained(folder)
     bf16.tokenizer.save_pretrained(folder)
-    fresh = load_backbone(folder, "nf4", device="cpu", trainable=True, compute="bf16")  # no GGUF in sight
+    fresh = load_backbone(folder, "nf4", device="cpu", compute="bf16")  # no GGUF in sight
     assert fresh.sha256 != nf4.sha256, "the hash is of what was read: safetensors here, the GGUF there"
     kept = nf4.model.state_dict()
     for name, value in fresh.model.state_dict().items():
@@ -108,7 +108,6 @@ def test_the_record_tells_the_truth_about_the_model(nf4: Backbone, bf16: Backbon
         assert backbone.hidden_size == 576
         assert backbone.compute_dtype == dtype == backbone.model.lm_head.weight.dtype
         assert backbone.sha256 == "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-        assert backbone.trainable
         rows = backbone.model.get_input_embeddings().weight.float()
         assert backbone.embedding_norm == pytest.approx(rows.square().sum(-1).sqrt().mean().item(), rel=1e-5)
         weight = backbone.model.get_output_embeddings().weight

@@ -18,7 +18,7 @@ from quant.sharding import bytes_here, share_out
 
 rank, gguf, meeting = int(sys.argv[1]), *sys.argv[2:]
 torch.set_num_threads(1)
-backbone = load_backbone(gguf, "nf4", device="cpu", trainable=True, storage=torch.bfloat16)
+backbone = load_backbone(gguf, "nf4", device="cpu", storage=torch.bfloat16)
 decoder = backbone.model.get_decoder()
 decoder.layers = decoder.layers[:3]
 dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
@@ -49,7 +49,7 @@ dist.destroy_process_group()
 
 @pytest.fixture(scope="module")
 def stored_as_bf16(gguf: Path) -> Backbone:
-    return load_backbone(gguf, "nf4", device="cpu", trainable=True, storage=torch.bfloat16)
+    return load_backbone(gguf, "nf4", device="cpu", storage=torch.bfloat16)
 
 
 def test_words_stored_as_bf16_are_those_stored_as_bytes(stored_as_bf16: Backbone, nf4: Backbone) -> None:

@@ -53,7 +53,7 @@ def asked(movielens: Dataset) -> Questions:
 
 
 def opened(run: FinishedRun, questions: Questions) -> AskedRun:
-    ranker, router = open_ranker(run, open_backbone(run.recipe, trainable=False), questions.dataset)
+    ranker, router = open_ranker(run, open_backbone(run.recipe), questions.dataset)
     return AskedRun(run, ranker, router, questions, lambda what, done, total: None)
 
 
@@ -62,7 +62,7 @@ def test_kept_results_are_those_of_asking_the_ranker(
 ) -> None:
     run, cases = runs["ilora"], asked.cases[:FEW]
     results = evaluate(asked, RunSource(run), tmp_path, users=FEW)
-    ranker, router = open_ranker(run, open_backbone(run.recipe, trainable=False), asked.dataset)
+    ranker, router = open_ranker(run, open_backbone(run.recipe), asked.dataset)
     routing = route_cases(router, cases)
     scores = ask(ranker, routing, cases, "ilora")
     for result, table in zip(results[:2], asked.tables, strict=True):

@@ -24,7 +24,7 @@ def make_run(folder: Path, recipe: Recipe, dataset: Dataset) -> Path:
     """A finished run of a recipe whose backbone is a small folder; seeds decide encoder and adapter."""
     folder.mkdir(parents=True)
     recipe.save(folder / RECIPE)
-    backbone = load_backbone(recipe.model.backbone, recipe.model.quantization, trainable=True)
+    backbone = load_backbone(recipe.model.backbone, recipe.model.quantization)
     prepared = _prepared(dataset, backbone.hidden_size, recipe)
     save_prepared(prepared, folder)
     model = new_model(backbone, prepared.features, recipe)

@@ -20,7 +20,7 @@ LAYERS = 4
 @pytest.fixture(scope="session")
 def smollm() -> PreTrainedModel:
     """SmolLM2-135M in float32, all 30 layers. Not to be changed: copy it with `copied`."""
-    return load_backbone(next(fetch(BACKBONE).glob("*.gguf")), "fp32", device="cpu", trainable=True).model
+    return load_backbone(next(fetch(BACKBONE).glob("*.gguf")), "fp32", device="cpu").model
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from quant.nf4 import dequantized_weight, keep_canonical
 def nf4():
     """SmolLM2-135M in NF4 as it is trained: 4-bit weights, bfloat16 compute, cut to four layers."""
     gguf = next(fetch(BACKBONE).glob("*.gguf"))
-    model = load_backbone(gguf, "nf4", device="cpu", trainable=True, compute="bf16").model
+    model = load_backbone(gguf, "nf4", device="cpu", compute="bf16").model
     model.model.layers = model.model.layers[:4]
     return model.model
 

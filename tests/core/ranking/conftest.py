@@ -28,7 +28,7 @@ def movielens() -> Dataset:
 @pytest.fixture(scope="session")
 def shallow_backbone() -> Backbone:
     """SmolLM2-135M in float32, its first four layers."""
-    backbone = load_backbone(next(fetch(BACKBONE).glob("*.gguf")), "fp32", device="cpu", trainable=True)
+    backbone = load_backbone(next(fetch(BACKBONE).glob("*.gguf")), "fp32", device="cpu")
     decoder = backbone.model.get_decoder()
     decoder.layers = decoder.layers[:LAYERS]
     decoder.config.num_hidden_layers = LAYERS

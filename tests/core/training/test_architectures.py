@@ -77,7 +77,7 @@ def tiny(
             )
             AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folders[name])
             tokenizer.save_pretrained(folders[name])
-        return load_backbone(folders[name], device="cpu", trainable=True, compute="fp32")
+        return load_backbone(folders[name], device="cpu", compute="fp32")
 
     return load
 

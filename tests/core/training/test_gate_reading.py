@@ -190,7 +190,7 @@ def objective_of(
     shallow_folder: Path, features: ItemFeatures, encoder: SASRec, loo: Split
 ) -> Callable[[str], tuple[Objective, Backbone]]:
     def make(reads: str) -> tuple[Objective, Backbone]:
-        backbone = load_backbone(str(shallow_folder), "fp32", device="cpu", trainable=True)
+        backbone = load_backbone(str(shallow_folder), "fp32", device="cpu")
         recipe = load_recipe("demo-cpu", [f"adapter.gate_reads={reads}"])
         model = new_model(backbone, features, recipe)
         return Objective(model, encoder, "ilora", gate_reading(recipe, encoder, loo)), backbone

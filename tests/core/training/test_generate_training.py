@@ -99,7 +99,7 @@ class Small:
     """Two layers in float32 with a fresh adapter over random items."""
 
     def __init__(self, folder: Path, dataset: Dataset, method: str) -> None:
-        backbone = load_backbone(folder, "fp32", device="cpu", trainable=True)
+        backbone = load_backbone(folder, "fp32", device="cpu")
         self.wording = Wording.of(backbone.tokenizer, dataset.catalog)
         torch.manual_seed(4)
         self.encoder = SASRec(EncoderShape(ITEMS)).eval()

@@ -13,7 +13,7 @@ from core.training.trial import run_trial
 def main(cases: list[str]) -> None:
     """Each case is a mode, a micro-batch and more `--set` values, joined by commas."""
     dataset, weighed = load_dataset("movielens"), []
-    backbone = open_backbone(load_recipe("demo-cpu", ["model.compute=fp32"]), trainable=True)
+    backbone = open_backbone(load_recipe("demo-cpu", ["model.compute=fp32"]))
     for case in cases:
         mode, rows, *more = case.split(",")
         sizes = [f"optimizer.micro_batch={rows}", f"optimizer.batch_size={rows}"]
