@@ -118,10 +118,15 @@ def test_people_are_asked_before_the_visitors_eyes_and_asking_stops(visitor: Vis
     page = visitor.page
     page.get_by_role("tab", name="Compare").click()
     page.get_by_role("button", name="Ask people").click()
-    expect(page.locator("#tally .tally")).to_have_attribute("data-asked", re.compile(r"^(8|12|16|20)$"))
+    # Not after all 200: it grows before the eyes. How far it is when it is looked at, the machine decides.
+    expect(page.locator("#tally .tally")).to_have_attribute(
+        "data-asked", re.compile(r"^(8|[1-9]\d|1[0-8]\d)$")
+    )
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#tally")).to_contain_text("Stopped")
     asked = page.locator("#tally .tally").get_attribute("data-asked")
+    page.wait_for_timeout(1_500)  # some more people could have been asked by now
+    assert page.locator("#tally .tally").get_attribute("data-asked") == asked != "200"
     assert f"Of {asked} people iLoRA alone was right" in page.locator("#tally .lead").inner_text()
     assert page.locator("#tally tbody tr").count() == 2
     visitor.screenshot("compare-tally")
