@@ -12,6 +12,10 @@ from core.ilora.config import ILoraConfig
 from core.ilora.gating import AdapterError, GateContext
 from core.ilora.mixed import MixedBatch
 
+FEW = 64
+"""Positions up to which a product in rank space is made in fp32 where the CPU computes in bf16: setting up a
+bf16 product takes longer than so small a one in fp32, which also rounds but once."""
+
 
 def layer_index_of(name: str) -> int:
     """The backbone layer that a module's dotted name lies in: its first number, 0 when it has none."""
@@ -22,8 +26,9 @@ def layer_index_of(name: str) -> int:
 class ILoraLinear(nn.Module, BaseTunerLayer):
     """Wraps an `nn.Linear` or a bitsandbytes linear; it only calls it and adds to its answer.
 
-    A [R, in] and B [out, R] are float32 masters, cast to the input's dtype at use. Dictionaries are keyed by
-    adapter. The gate comes from the context that all layers of a model share; its rows are the batch's rows.
+    A [R, in] and B [out, R] are float32 masters, cast to the input's dtype at use, or used as they are for
+    few positions on a CPU (`FEW`). Dictionaries are keyed by adapter. The gate comes from the context that
+    all layers of a model share; its rows are the batch's rows.
 
     Args:
         base_layer: the linear to adapt.
@@ -104,9 +109,13 @@ class ILoraLinear(nn.Module, BaseTunerLayer):
         return y
 
     def _add_experts(self, name: str, x: Tensor, y: Tensor) -> Tensor:
+        answers = y.flatten(0, -2)  # (B * S, out)
+        if _is_small(answers):
+            u, b, scale = self._in_rank_space(name, x.float(), torch.float32, self.context)
+            return torch.addmm(answers.float(), u, b, alpha=scale).to(y.dtype).view(y.shape)
         u, b, scale = self._in_rank_space(name, x, y.dtype, self.context)
         # One product that also adds: a second tensor of y's size would cost ten times the product itself.
-        return torch.addmm(y.flatten(0, -2), u, b, alpha=scale).view(y.shape)
+        return torch.addmm(answers, u, b, alpha=scale).view(y.shape)
 
     def _add_spans(self, batch: MixedBatch, x: Tensor, y: Tensor) -> Tensor:
         """Each span's own adapter on its own positions; the others keep the base layer's answer."""
@@ -115,9 +124,16 @@ class ILoraLinear(nn.Module, BaseTunerLayer):
         for span in batch.spans:
             if span.adapter in self.configs:
                 part = slice(span.start * unit, span.stop * unit)
-                theirs = tokens[part].view(span.people, -1, self.in_features)
-                u, b, scale = self._in_rank_space(span.adapter, theirs, y.dtype, span.context)
-                answers[part].addmm_(u, b, alpha=scale)  # in place: nobody else holds the base layer's answer
+                theirs, answer = tokens[part].view(span.people, -1, self.in_features), answers[part]
+                # In place: nobody else holds the base layer's answer.
+                if _is_small(answer):
+                    u, b, scale = self._in_rank_space(
+                        span.adapter, theirs.float(), torch.float32, span.context
+                    )
+                    answer.copy_(torch.addmm(answer.float(), u, b, alpha=scale))
+                else:
+                    u, b, scale = self._in_rank_space(span.adapter, theirs, y.dtype, span.context)
+                    answer.addmm_(u, b, alpha=scale)
         return answers.view(y.shape)
 
     def _in_rank_space(
@@ -195,3 +211,8 @@ class ILoraLinear(nn.Module, BaseTunerLayer):
             self.base_layer.weight.data = self._weight_before_merge
         self._weight_before_merge = None
         self.merged_adapters.clear()
+
+
+def _is_small(answers: Tensor) -> bool:
+    """Whether answers [positions, out] are so few that fp32 products in rank space are the faster ones."""
+    return answers.dtype == torch.bfloat16 and answers.device.type == "cpu" and len(answers) <= FEW
