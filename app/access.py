@@ -17,7 +17,7 @@ from quant.errors import IloraError
 
 OPEN_PATHS = frozenset({"/health"})
 """A container's health check knows no password."""
-ASKING = ("/api/", "/gradio_api/queue/join", "/gradio_api/call/", "/gradio_api/run/")
+ASKING = ("/api/", "/mcp", "/gradio_api/queue/join", "/gradio_api/call/", "/gradio_api/run/")
 """What reaches the model; pictures, scripts and search as one types are not counted."""
 OTHER_PAGE = re.compile(r"^/data/[^/]*(?=/)")
 """Stands before all paths of the page of a further data set."""

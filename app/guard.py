@@ -29,7 +29,7 @@ HEADERS = {
 
 
 class Guard:
-    """Adds security headers to all answers; refuses long or unmeasured bodies under `/api/`."""
+    """Adds security headers to all answers; refuses long or unmeasured bodies of programs' questions."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -49,7 +49,7 @@ class Guard:
 
 
 def _refusal(scope: Scope) -> JSONResponse | None:
-    if scope["method"] != "POST" or not scope["path"].startswith("/api/"):
+    if scope["method"] != "POST" or not scope["path"].startswith(("/api/", "/mcp")):
         return None
     length = Headers(scope=scope).get("content-length", "")
     if not length.isdigit():

@@ -6,7 +6,7 @@ from quant.errors import IloraError
 
 
 class ServeError(IloraError):
-    """The server cannot listen where it was asked to."""
+    """The server cannot serve where or what it was asked to."""
 
 
 def reserve(host: str, port: int) -> socket.socket:

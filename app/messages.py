@@ -234,6 +234,28 @@ class AskRoute(Question):
         return Routed(gate=list(gate), retrieved=[TitleInfo.of(service.catalog[i]) for i in retrieved])
 
 
+class Found(BaseModel):
+    """Titles for a few typed letters."""
+
+    titles: list[TitleInfo] = Field(description="the closest first")
+
+
+class AskSearch(BaseModel):
+    """What to look for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
+        description="the beginning of a title"
+    )
+    limit: int = Field(10, ge=1, le=30, description="most titles to answer with")
+    dataset: Name | None = Field(None, description="as in a question about a history")
+
+    def answer(self, service: Service) -> Found:
+        """Look."""
+        return Found(titles=[TitleInfo.of(item) for item in service.search(self.query, self.limit).items])
+
+
 class Offered(BaseModel):
     """A data set that can be asked about."""
 

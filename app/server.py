@@ -2,12 +2,16 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from starlette.routing import Route
 from starlette.types import Lifespan
 
 from app.access import Access, Login, Rate
@@ -20,6 +24,9 @@ from app.web.service import LINE, Service
 from app.web.shelf import Shelf
 from app.web.theme import css, theme
 from app.web.turnstile import Turnstile
+
+if TYPE_CHECKING:
+    from app.tools import Tools
 
 FINISHING = 60.0
 """Seconds that answers under way, and those in line before the stop, get to be finished."""
@@ -42,14 +49,21 @@ class Limits:
     login: Login | None = None
 
 
-def create_app(shelf: Shelf, limits: Limits | None = None) -> FastAPI:
-    """Page, HTTP interface, health and metrics over the bundles of a shelf; the first one is at the root."""
+def create_app(shelf: Shelf, limits: Limits | None = None, tools: "Tools | None" = None) -> FastAPI:
+    """Page, HTTP interface, health and metrics over the bundles of a shelf; the first one is at the root.
+
+    Args:
+        tools: for assistants, at /mcp; None is without.
+    """
     limits = limits or Limits()
     shelf.turnstile.line = limits.line
     waiting = max(WAITING, 2 * limits.line)
     others = OtherPages(shelf, lambda service: _with_page(_bare(), service, shelf, waiting))
-    app = _bare(lifespan=others.lifespan, openapi_url="/api/openapi.json")
+    spans = [others.lifespan] if tools is None else [others.lifespan, tools.lifespan]
+    app = _bare(lifespan=_all_of(spans), openapi_url="/api/openapi.json")
     add_api(app, shelf)
+    if tools is not None:
+        app.router.routes.append(Route("/mcp", tools))
     app.mount(PREFIX, others)
     _with_page(app, shelf.service(), shelf, waiting)
     rate = Rate(limits.per_minute) if limits.per_minute else None
@@ -61,6 +75,17 @@ def create_app(shelf: Shelf, limits: Limits | None = None) -> FastAPI:
 def _bare(openapi_url: str | None = None, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     # No /docs: its page fetches scripts from another host, and nothing may leave this one.
     return FastAPI(title="ilora", docs_url=None, redoc_url=None, openapi_url=openapi_url, lifespan=lifespan)
+
+
+def _all_of(spans: Sequence[Lifespan[FastAPI]]) -> Lifespan[FastAPI]:
+    @asynccontextmanager
+    async def together(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for span in spans:
+                await stack.enter_async_context(span(app))
+            yield
+
+    return together
 
 
 def _with_page(app: FastAPI, service: Service, shelf: Shelf, waiting: int) -> FastAPI:
@@ -108,8 +133,12 @@ def serve(
     opened: Callable[[], Shelf],
     say: Callable[[str], None],
     limits: Limits | None = None,
+    mcp: bool = False,
 ) -> None:
     """Open the first bundle, then answer on a reserved port until stopped.
+
+    Args:
+        mcp: answer assistants too, see `app.tools`.
 
     Raises:
         ServeError: somebody else has begun to listen there meanwhile.
@@ -117,9 +146,14 @@ def serve(
     """
     shelf = opened()
     say("Computing the example that the page opens with.")
-    app = create_app(shelf, limits)
+    tools = None
+    if mcp:
+        from app.tools import Tools
+
+        tools = Tools(shelf, loopback=ip_address(reserved.getsockname()[0]).is_loopback)
+    app = create_app(shelf, limits, tools)
     address = listen(reserved)
-    say(f"Ready: {address}")
+    say(f"Ready: {address}" + (f", for assistants {address}/mcp" if mcp else ""))
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=LEAVING)
     GracefulServer(config, shelf.turnstile).run(sockets=[reserved])
     say("Stopped: everything that was asked is answered.")

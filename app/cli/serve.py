@@ -2,6 +2,7 @@
 
 import os
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ import typer
 
 from app.cli.download_bar import DownloadBar
 from app.cli.new_items import ItemsFile, new_items
-from app.listening import reserve
+from app.listening import ServeError, reserve
 
 
 def serve(
@@ -55,6 +56,14 @@ def serve(
     rate: Annotated[
         int, typer.Option(help="Questions a minute that one address may ask; 0 is no limit.", min=0)
     ] = 0,
+    mcp: Annotated[
+        bool,
+        typer.Option(
+            "--mcp",
+            help="Answer assistants too (Model Context Protocol), at /mcp; needs the extra: "
+            "pip install '.[mcp]' in ilora's folder.",
+        ),
+    ] = False,
 ) -> None:
     """Open the page: recommendations, experts, and the comparison with plain LoRA."""
     began = time.perf_counter()
@@ -67,6 +76,10 @@ def serve(
     from exports.bundle_check import read_info
     from exports.bundle_info import DEFAULT_BUNDLE
 
+    if mcp and find_spec("mcp") is None:
+        raise ServeError(
+            "--mcp needs the package mcp, which is not here: pip install '.[mcp]' in ilora's folder."
+        )
     login = None if auth is None else Login.parse(auth)
     folders = bundle or [DEFAULT_BUNDLE]
     brought = new_items(items)
@@ -87,4 +100,4 @@ def serve(
             with DownloadBar(folders[0].name) as bar:
                 return open_shelf(folders, say, bar, runs, brought, weights)
 
-        run(reserved, opened, say, Limits(max_queue, rate, login))
+        run(reserved, opened, say, Limits(max_queue, rate, login), mcp)

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,15 @@ def _pins(path: Path) -> dict[str, str]:
 def requirements(repository: Path) -> dict[str, str]:
     """requirements.txt: name -> version."""
     return _pins(repository / "requirements.txt")
+
+
+@pytest.fixture(scope="session")
+def extras(repository: Path) -> dict[str, str]:
+    """What is installed on demand, for one part of the product: name -> version."""
+    told = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    matches = [_PIN.match(pin) for pins in told["project"]["optional-dependencies"].values() for pin in pins]
+    assert matches and all(matches)
+    return {match["name"]: match["version"] for match in matches if match}
 
 
 @pytest.fixture(scope="session")

@@ -37,10 +37,10 @@ def _normalized(name: str) -> str:
 
 
 def test_every_third_party_import_is_a_requirement(
-    sources: dict[Path, ast.Module], requirements: dict[str, str]
+    sources: dict[Path, ast.Module], requirements: dict[str, str], extras: dict[str, str]
 ) -> None:
     owners = packages_distributions()
-    required = {_normalized(name) for name in requirements}
+    required = {_normalized(name) for name in requirements | extras}
     for package in sorted(_imported_packages(sources)):
         distributions = {_normalized(name) for name in owners.get(package, [package])}
         assert distributions & required, f"{package} is imported, but {sorted(distributions)} is not required"
@@ -74,11 +74,23 @@ def test_the_pins_are_the_versions_that_these_tests_run_with(
 
 
 def test_what_only_tests_need_is_not_in_the_product(
-    sources: dict[Path, ast.Module], requirements: dict[str, str], dev_requirements: dict[str, str]
+    sources: dict[Path, ast.Module],
+    requirements: dict[str, str],
+    dev_requirements: dict[str, str],
+    extras: dict[str, str],
 ) -> None:
     assert not set(requirements) & set(dev_requirements)
     imported = _imported_distributions(sources)
-    assert not imported & {_normalized(name) for name in dev_requirements}
+    assert not imported & {_normalized(name) for name in dev_requirements if name not in extras}
+
+
+def test_what_is_installed_on_demand_is_tested_as_pinned_and_imported_by_one_file_each(
+    sources: dict[Path, ast.Module], dev_requirements: dict[str, str], extras: dict[str, str]
+) -> None:
+    for name, pinned in extras.items():
+        assert dev_requirements[name] == pinned
+        importing = [path for path, tree in sources.items() if name in _imported_packages({path: tree})]
+        assert len(importing) == 1, f"{name} is an extra: everybody else must do without it"
 
 
 def test_the_packages_are_pinned_in_alphabetical_order(requirements: dict[str, str]) -> None:
