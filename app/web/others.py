@@ -113,7 +113,7 @@ def _waiting(offer: Offer) -> str:
         f'content="width=device-width"><title>Opening {escape(offer.kinds)}</title><style>{STYLE}</style>'
         f"<main><h1>Opening {escape(offer.kinds)}</h1><p>The first who comes waits while the bundle "
         f"“{escape(offer.name)}” is loaded; everybody after that does not.</p>"
-        '<ol id="steps" role="status"></ol><p id="problem" role="alert" hidden></p>'
+        '<div role="status"><ol id="steps"></ol></div><p id="problem" role="alert" hidden></p>'
         '<p><a href="../../">Back</a></p></main><noscript><meta http-equiv="refresh" content="3"></noscript>'
         f"<script>{script('opening.js')}</script></html>"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.axe import grave_findings
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.people import Server, Visitor
 from tests.running_server import running_server
@@ -46,6 +47,7 @@ def test_the_switch_goes_to_another_data_set_and_back_with_nothing_lost(
     page.get_by_role("link", name="Artists").click()
     expect(page.locator("h1")).to_have_text("Opening Artists")
     expect(page.locator("#steps li").first).to_have_text("Reading my-music.")
+    assert grave_findings(page) == []
     Visitor(page).screenshot("opening-artists")
     expect(page.locator("h1")).to_have_text("Personal experts for every listener", timeout=120_000)
     expect(page.get_by_role("tab", name="Experts")).to_have_attribute("aria-selected", "true")
@@ -57,6 +59,7 @@ def test_the_switch_goes_to_another_data_set_and_back_with_nothing_lost(
     expect(page.locator(HISTORY).last).to_contain_text("The 007 Band")
     expect(page).to_have_url(re.compile(r"/data/music/\?history=.*a7&adapter=ilora&tab=recommend$"))
     assert "Movies" in page.get_by_role("navigation", name="Data set").inner_text()
+    assert grave_findings(page) == []  # with the switch between data sets
     Visitor(page).screenshot("recommend-artists")
     page.go_back()
     expect(page.locator("h1")).to_have_text("Personal experts for every viewer")

@@ -144,15 +144,6 @@ def test_anybody_by_number_at_random_and_a_wrong_number(visitor: Visitor) -> Non
     expect(page.locator("#history h2")).not_to_have_text("Visitor 1’s history")
 
 
-def _wait_for_rest(page: Page) -> None:
-    """What is about to be drawn anew is faint for a moment, and a title under the pointer is marked."""
-    page.mouse.move(0, 0)
-    quiet = 0
-    while quiet < 5:
-        page.wait_for_timeout(300)
-        quiet = 0 if page.locator(".pending").count() else quiet + 1
-
-
 @pytest.mark.parametrize("who", ["visitor", "phone_at_night"])  # both widths and both colours
 def test_axe_finds_nothing_serious_on_any_tab(who: str, request: pytest.FixtureRequest) -> None:
     page = request.getfixturevalue(who).page
@@ -162,6 +153,5 @@ def test_axe_finds_nothing_serious_on_any_tab(who: str, request: pytest.FixtureR
     for tab in TABS:
         open_tab(page, tab)
         expect(page.get_by_role("tab", name=tab, selected=True)).to_have_count(1)
-        _wait_for_rest(page)
         found += [f"{tab}: {finding}" for finding in grave_findings(page)]
     assert found == []
