@@ -38,7 +38,7 @@ def evidence(
     title_users: Annotated[
         int,
         typer.Option(min=1, help="Users asked by the rows that read titles (zero-shot, branch, generate)."),
-    ] = 200,
+    ] = 100,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be trained.")] = False,
 ) -> None:
     """Train and measure the whole comparison: hours, resumable; finished parts are not done again.

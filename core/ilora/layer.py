@@ -13,8 +13,8 @@ from core.ilora.gating import AdapterError, GateContext
 from core.ilora.mixed import MixedBatch
 
 FEW = 64
-"""Positions up to which a product in rank space is made in fp32 where the CPU computes in bf16: setting up a
-bf16 product takes longer than so small a one in fp32, which also rounds but once."""
+"""Positions up to which an answer's product in rank space is made in fp32 where the CPU computes in bf16:
+setting up a bf16 product takes longer than so small a one in fp32, which also rounds but once."""
 
 
 def layer_index_of(name: str) -> int:
@@ -215,4 +215,6 @@ class ILoraLinear(nn.Module, BaseTunerLayer):
 
 def _is_small(answers: Tensor) -> bool:
     """Whether answers [positions, out] are so few that fp32 products in rank space are the faster ones."""
-    return answers.dtype == torch.bfloat16 and answers.device.type == "cpu" and len(answers) <= FEW
+    # Not in training: its passes are long, and the planner counts on bf16 being kept for the way back.
+    few = len(answers) <= FEW and not torch.is_grad_enabled()
+    return few and answers.dtype == torch.bfloat16 and answers.device.type == "cpu"

@@ -36,18 +36,22 @@ def test_one_batch_says_what_asking_again_without_each_item_says(
     first, top = whole.items[0].index, [item.index for item in whole.items[:10]]
     assert [item.index for item in explained.items] == top
     assert explained.gate == pytest.approx(whole.gate, abs=1e-5)
+    coarse = in_bf16(recommender)  # where neighbours may change places
+    rounding = either(coarse, fp32=1e-4, bf16=2e-3)
     for omission in explained.omissions:
         rest = [index for index in known if index != omission.index]
         alone = recommender.recommend(rest, k=len(pool), candidates=pool)
         now = {item.index: item for item in alone.items}
-        assert omission.probability == pytest.approx(now[first].probability, abs=1e-4)
-        assert omission.rank == now[first].rank
+        assert omission.probability == pytest.approx(now[first].probability, abs=rounding)
+        assert omission.rank == pytest.approx(now[first].rank, abs=2 if coarse else 0)
         assert omission.gate == pytest.approx(alone.gate, abs=1e-5)
         moved = sum(abs(now[index].probability - before[index].probability) for index in pool)
-        assert omission.shift == pytest.approx(moved / 2, abs=1e-3)
+        assert omission.shift == pytest.approx(moved / 2, abs=10 * rounding)
         top_now = [item.index for item in alone.items[:10]]
-        assert omission.entered == tuple(index for index in top_now if index not in top)
-        assert omission.left == tuple(index for index in top if index not in top_now)
+        entered = tuple(index for index in top_now if index not in top)
+        left = tuple(index for index in top if index not in top_now)
+        assert coarse or (omission.entered, omission.left) == (entered, left)
+        assert len(set(omission.entered) ^ set(entered)) <= 2 and len(set(omission.left) ^ set(left)) <= 2
 
 
 def test_every_item_is_left_out_once_and_the_strongest_comes_first(
