@@ -10,13 +10,15 @@ V words, T answer tokens.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel
 
+from core.branched_attention import Branching, can_branch, use_branches
 from core.gate import Gate
 from core.ilora import BARE
 from core.item_space import ItemSpace
@@ -94,6 +96,7 @@ class RankingModel(nn.Module):
         self.gated = gated
         # In a tuple: its parameters are the decoder's and are neither saved nor moved twice.
         self._language_model = (language_model,)
+        use_branches(language_model)
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -158,16 +161,36 @@ class RankingModel(nn.Module):
 
     def states(self, packed: Packed, adapter: str, mixture: Mixture) -> Tensor:
         """Last hidden states of every position, [B, S, H] in the backbone's compute dtype."""
+        gate = mixture.as_kwargs() if adapter in self.gated else {}
+        branched = packed.mask is not None and packed.mask.device.type == "cpu"
+        if branched and can_branch(self._language_model[0]):
+            return self._states_in_a_row(packed, adapter, gate)
         inputs = self._inputs(packed, adapter)
-        kwargs = mixture.as_kwargs() if adapter in self.gated else {}
-        with self._only(adapter):
-            out = self.decoder(
-                inputs_embeds=inputs,
-                attention_mask=self._mask(packed.mask, inputs.dtype),
-                position_ids=packed.positions,
-                use_cache=False,
-                **kwargs,
-            )
+        mask = self._mask(packed.mask, inputs.dtype)
+        return self._decoded(adapter, inputs, packed.positions, attention_mask=mask, **gate)
+
+    def _states_in_a_row(self, packed: Packed, adapter: str, gate: Mapping[str, Tensor]) -> Tensor:
+        """`states` of branches, everybody in one row: no padding, and no pair that sees nothing."""
+        branching = Branching.of(packed, self._embedding.weight.dtype)
+        row = replace(packed, words=branching.row(packed.words), items=branching.row(packed.items))
+        hidden = self._decoded(
+            adapter,
+            self._inputs(row, adapter),
+            branching.row(packed.positions),
+            # A 4-D mask is passed on unread, which keeps the backbone from making one of its own.
+            attention_mask=branching.seen,
+            branching=branching,
+            **gate,
+            **({"adapter_lengths": branching.lengths} if isinstance(self.decoder, PeftModel) else {}),
+        )
+        return branching.rows(hidden)
+
+    def _decoded(self, adapter: str, inputs: Tensor, positions: Tensor, **kwargs: Any) -> Tensor:
+        if adapter == BASE and isinstance(self.decoder, PeftModel):
+            # Named person by person: switching an adapter off visits every module of the backbone.
+            kwargs["adapter_names"] = [BARE] * len(kwargs.get("adapter_lengths", inputs))
+        with nullcontext() if adapter == BASE else self._only(adapter):
+            out = self.decoder(inputs_embeds=inputs, position_ids=positions, use_cache=False, **kwargs)
         hidden: Tensor = out.last_hidden_state
         return hidden
 

@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from quant.allocation import keep_memory
 from quant.cached import hold_dequantized
 from quant.devices import computes_bf16
 from quant.errors import BackboneError
@@ -83,6 +84,8 @@ def load_backbone(
         BackboneError: unknown source, unreadable weights, unknown quantization or device.
     """
     target = _device(device)
+    if target.type == "cpu":
+        keep_memory()
     precision = Precision(quantization, storage, compute_on(target) if compute == "auto" else compute)
     tell = progress or silent
     path = Path(source).expanduser()

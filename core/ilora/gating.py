@@ -6,7 +6,7 @@ they must find the gate they first saw. So one forward pass per backward pass, w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,6 +36,17 @@ def rank_rows(weights: Tensor, expert_rank: int, scaling: float, dtype: torch.dt
     if rows.dim() == 2:
         return (rows.unsqueeze(1),)  # (B, 1, R)
     return rows.transpose(0, 1).unsqueeze(2).contiguous().unbind(0)  # layers times (B, 1, R)
+
+
+def by_position(rows: Sequence[Tensor], lengths: Sequence[int]) -> tuple[Tensor, ...]:
+    """Rows [B, 1, R] of people who lie one after the other in one row, at each of its positions: [1, S, R].
+
+    Args:
+        lengths: B, positions of each person; they sum to S.
+    """
+    times = torch.tensor(lengths, device=rows[0].device)
+    size = sum(lengths)
+    return tuple(row.squeeze(1).repeat_interleave(times, 0, output_size=size).unsqueeze(0) for row in rows)
 
 
 class GateContext:

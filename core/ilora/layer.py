@@ -115,7 +115,10 @@ class ILoraLinear(nn.Module, BaseTunerLayer):
             return torch.addmm(answers.float(), u, b, alpha=scale).to(y.dtype).view(y.shape)
         u, b, scale = self._in_rank_space(name, x, y.dtype, self.context)
         # One product that also adds: a second tensor of y's size would cost ten times the product itself.
-        return torch.addmm(answers, u, b, alpha=scale).view(y.shape)
+        if torch.is_grad_enabled():
+            return torch.addmm(answers, u, b, alpha=scale).view(y.shape)
+        # In place: nobody else holds the base layer's answer.
+        return answers.addmm_(u, b, alpha=scale).view(y.shape)
 
     def _add_spans(self, batch: MixedBatch, x: Tensor, y: Tensor) -> Tensor:
         """Each span's own adapter on its own positions; the others keep the base layer's answer."""

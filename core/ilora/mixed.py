@@ -59,6 +59,16 @@ class MixedBatch:
     size: int
 
 
+def check_lengths(lengths: Sequence[int], shape: tuple[int, int]) -> None:
+    """Raise AdapterError where `lengths` do not divide the one row of a batch of `shape` (B, S)."""
+    rows, positions = shape
+    if rows != 1 or min(lengths, default=0) < 1 or sum(lengths) != positions:
+        raise AdapterError(
+            f"adapter_lengths={list(lengths)} does not divide {rows} rows of {positions} positions: give one"
+            " row, and lengths that sum to its positions."
+        )
+
+
 def mixed_batch(
     names: Sequence[str], lengths: Sequence[int] | None, shape: tuple[int, int], known: Collection[str]
 ) -> MixedBatch:
@@ -86,12 +96,12 @@ def mixed_batch(
         people = [list(group) for _, group in groupby(range(rows), key=lambda row: names[row])]
         ends, size = list(range(1, rows + 1)), rows
     else:
-        ends, size = list(accumulate(lengths)), positions
-        if rows != 1 or len(lengths) != len(names) or min(lengths, default=0) < 1 or ends[-1] != positions:
+        check_lengths(lengths, shape)
+        if len(lengths) != len(names):
             raise AdapterError(
-                f"adapter_lengths={list(lengths)} does not divide {rows} rows of {positions} positions among"
-                f" {len(names)} adapters: give one row, and a length for each that sum to its positions."
+                f"adapter_names has {len(names)} entries, adapter_lengths {len(lengths)}: one per person."
             )
+        ends, size = list(accumulate(lengths)), positions
         people = [[person] for person in range(len(names))]  # of unlike lengths: one by one
     starts = [0, *ends[:-1]]
     spans = tuple(

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from core.gate import Gate
 from core.ilora.config import ILoraConfig
-from core.ilora.gating import AdapterError, GateContext, rank_rows
+from core.ilora.gating import AdapterError, GateContext, by_position, rank_rows
 from core.ilora.layer import ILoraLinear, layer_index_of
-from core.ilora.mixed import BARE, mixed_batch
+from core.ilora.mixed import BARE, check_lengths, mixed_batch
 from core.ilora.mixture import check_mixture, mixture_source
 from core.ilora.register import PREFIX
 
@@ -29,9 +29,11 @@ class ILoraModel(BaseTuner):
 
     A mixture can also be fixed beforehand: `set_gate` for the batches that follow, `pin_gate` for everybody.
 
-    Several adapters answer one batch with PEFT's ``adapter_names=`` (one name per row, "__base__" for none);
-    with ``adapter_lengths=`` the batch is one row that holds people of unlike length one after the other.
-    Either way gate_weights= or sequence= has one row per person; rows that mix nothing are ignored.
+    With ``adapter_lengths=`` the batch is one row that holds people of unlike length one after the other
+    (the caller's mask keeps them apart); gate_weights= or sequence= still has one row per person.
+
+    Several adapters answer one batch with PEFT's ``adapter_names=``: one name per row, or per person of one
+    row, "__base__" for none. A gate's rows for people who mix nothing are ignored.
 
     Attributes:
         experts_gate: by adapter with more than one expert, its gate; trained and saved with the adapter.
@@ -263,9 +265,9 @@ class ILoraModel(BaseTuner):
             return args, kwargs
 
         if given:
-            self._load(name, self._source(name, weights, sequence), batch)
+            self._load(name, self._source(name, weights, sequence), batch, lengths=lengths)
         elif self._held_gate is not None:
-            self._load(name, self._source(name, self._held_gate, None), batch)
+            self._load(name, self._source(name, self._held_gate, None), batch, lengths=lengths)
         elif name in self.context.pinned:
             pinned = self.context.pinned[name].unsqueeze(0)
             self._load(name, self._source(name, pinned, None), batch, broadcast=True)
@@ -310,11 +312,19 @@ class ILoraModel(BaseTuner):
         return mixture_source(self.experts_gate[name], self.peft_config[name], weights, sequence)
 
     def _load(
-        self, name: str, source: Callable[[], Tensor], batch: Tensor | None, broadcast: bool = False
+        self,
+        name: str,
+        source: Callable[[], Tensor],
+        batch: Tensor | None,
+        broadcast: bool = False,
+        lengths: Sequence[int] | None = None,
     ) -> None:
         """Hand a mixture to all layers, checked against the adapter and the batch."""
         people = None if batch is None else batch.shape[0]
-        self._fill(self.context, name, source, people, self._compute_dtype(batch), broadcast)
+        if lengths is not None and batch is not None:
+            check_lengths(lengths, (batch.shape[0], batch.shape[1]))
+            people = len(lengths)
+        self._fill(self.context, name, source, people, self._compute_dtype(batch), broadcast, lengths)
         self._last_gate = self.context.weights
 
     def _fill(
@@ -325,6 +335,7 @@ class ILoraModel(BaseTuner):
         people: int | None,
         dtype: torch.dtype,
         broadcast: bool = False,
+        lengths: Sequence[int] | None = None,
     ) -> None:
         config: ILoraConfig = self.peft_config[name]
 
@@ -332,7 +343,8 @@ class ILoraModel(BaseTuner):
             self._check_shape(name, mixture)
             repeats = 1 if broadcast or people is None else self._repeats(mixture.shape[0], people)
             rows = mixture if repeats == 1 else mixture.repeat_interleave(repeats, dim=0)
-            return rank_rows(rows, config.expert_rank, config.scaling, dtype)
+            spread_rows = rank_rows(rows, config.expert_rank, config.scaling, dtype)
+            return spread_rows if lengths is None else by_position(spread_rows, lengths)
 
         context.load(source, spread, broadcast)
 

@@ -12,8 +12,9 @@ from tests.bench.people import People
 from tests.bench.ranking_opponents import Asked, asked_of, ours, repeated_cache, separate
 from tests.bench.timing import InTurns, in_turns
 
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.5}
-"""Of summed log-likelihoods and of scores: sums run in another order."""
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1.0}
+"""Of summed log-likelihoods and of scores: sums run in another order, and those in bf16 over twenty tokens of
+a long title. Candidates lie ten and more apart."""
 OPPONENTS = ("separate", "kv", "newline", "64")
 
 
@@ -22,7 +23,10 @@ def agree(product: Recommender, asked: Asked, dtype: torch.dtype) -> None:
     found = ours(product.ranker, asked)
     assert found.std(1).min() > 10 * TOLERANCE[torch.float32], "the candidates must differ"
     for opponent in (separate, repeated_cache):
-        assert (opponent(product.ranker, asked) - found).abs().max() <= TOLERANCE[dtype], opponent.__name__
+        theirs = opponent(product.ranker, asked)
+        assert (theirs - found).abs().max() <= TOLERANCE[dtype], opponent.__name__
+        for one, other in zip(theirs, found, strict=True):
+            assert torch.corrcoef(torch.stack([one, other]))[0, 1] > 0.99, opponent.__name__
 
 
 def opponents(product: Recommender, asked: Asked, suffix: str = "") -> dict[str, Callable[[], object]]:

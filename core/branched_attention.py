@@ -1,0 +1,193 @@
+"""Branches without waste: a candidate attends to the shared part and to itself; padding is never computed.
+
+A dense mask says who may see whom, but all S * S scores are made and most of them thrown away; and rows that
+are padded to the longest pass their padding through every linear. Here people lie one behind the other in one
+row. The shared parts attend by themselves; branches that lie next to each other become a short problem: T
+queries against P shared keys and their own T. What is paid is a copy of the shared keys per problem.
+
+On the CPU only: there time goes with the scores that are made. On a GPU a dense mask is one launch, and
+finding out how long rows are would wait for the device.
+
+Shapes: B people, S packed positions of the longest, n positions of all people, P positions of the longest
+shared part, M problems a person of at most T positions, A attention heads, G key heads, D head width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from core.packing import Packed
+
+NAME = "branched_sdpa"
+TOGETHER = 32
+"""Positions of neighbouring branches that become one problem, unless a branch alone is longer: the block of
+queries that the CPU's attention kernel works on."""
+COPIED = 64 << 20
+"""Bytes of shared keys that are copied at once; where problems need more, a few people go at a time."""
+
+
+@dataclass(frozen=True)
+class Branching:
+    """Where B people and their branches lie in one row.
+
+    Attributes:
+        lengths: B, positions of each person; n in all.
+        keep: [n] int64, which of the B * S packed positions they are.
+        back: [B * S] int64, where a packed position lies in the row; for padding, its person's last.
+        shape: (B, P, M, T).
+        shared: [B * P] int64, where the shared parts lie in the row; a short one repeats its last.
+        own: [B * M * T] int64, where the problems' positions lie in the row; a short one repeats its last.
+        put: [n] int64, where each position's result lies among the B * P and then the B * M * T ones.
+        seen: [B * M, 1, T, P + T], added to scores: 0 where a key may be seen, -inf elsewhere.
+    """
+
+    lengths: tuple[int, ...]
+    keep: Tensor
+    back: Tensor
+    shape: tuple[int, int, int, int]
+    shared: Tensor
+    own: Tensor
+    put: Tensor
+    seen: Tensor
+
+    @classmethod
+    def of(cls, packed: Packed, dtype: torch.dtype) -> "Branching":
+        """Read from `prefix_end` and `branch_end`; `seen` is in `dtype`."""
+        prefix, ends = packed.prefix_end.unsqueeze(1), packed.branch_end  # (B, 1), (B, C)
+        lengths = ends[:, -1:] + 1  # (B, 1)
+        first = lengths.cumsum(0) - lengths  # (B, 1) where each person begins in the row
+        positions = torch.arange(packed.words.shape[1])  # (S,)
+        back = first + torch.minimum(positions, lengths - 1)  # (B, S)
+
+        size = int(prefix.max()) + 1
+        shared = first + torch.minimum(positions[:size], prefix)  # (B, P)
+        starts, stops = _problems((prefix + 1).flatten().tolist(), (ends + 1).tolist())  # (B, M) each
+        steps = torch.arange(int((stops - starts).max()))
+        at = torch.minimum(starts.unsqueeze(-1) + steps, stops.unsqueeze(-1) - 1)  # (B, M, T) within a person
+        people, count, longest = at.shape
+
+        put = torch.empty(int(lengths.sum()), dtype=torch.int64)
+        put[shared.flatten()] = (
+            torch.arange(people).unsqueeze(1) * size + torch.minimum(positions[:size], prefix)
+        ).flatten()
+        own = (first.unsqueeze(-1) + at).flatten()
+        real = (starts.unsqueeze(-1) + steps < stops.unsqueeze(-1)).flatten()
+        put[own[real]] = people * size + real.nonzero().flatten()
+
+        branch = torch.searchsorted(ends, at.flatten(1)).view_as(at)  # which one a position belongs to
+        visible = torch.empty(people, count, longest, size + longest, dtype=torch.bool)
+        visible[..., :size] = (positions[:size] <= prefix)[:, None, None]
+        visible[..., size:] = (branch.unsqueeze(-1) == branch.unsqueeze(-2)).tril()
+        seen = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, -torch.inf)
+        return cls(
+            tuple(lengths.flatten().tolist()),
+            (positions < lengths).flatten().nonzero().flatten(),
+            back.flatten(),
+            (people, size, count, longest),
+            shared.flatten(),
+            own,
+            put,
+            seen.flatten(0, 1).unsqueeze(1),
+        )
+
+    def row(self, packed: Tensor) -> Tensor:
+        """What lies at packed positions [B, S, ...] as one row [1, n, ...]."""
+        return packed.flatten(0, 1).index_select(0, self.keep).unsqueeze(0)
+
+    def rows(self, row: Tensor) -> Tensor:
+        """One row [1, n, ...] as packed positions [B, S, ...]."""
+        return row[0].index_select(0, self.back).view(self.shape[0], -1, *row.shape[2:])
+
+
+def _problems(begins: Sequence[int], ends: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Neighbouring branches together, as many as `TOGETHER` holds: first and behind-the-last position, [B, M]
+    each; a person with fewer problems than others repeats the last."""
+    starts: list[list[int]] = []
+    stops: list[list[int]] = []
+    for begin, theirs in zip(begins, ends, strict=True):
+        mine, done = [begin], []
+        for before, end in zip([begin, *theirs], theirs, strict=False):
+            if end - mine[-1] > TOGETHER and before > mine[-1]:
+                done.append(before)
+                mine.append(before)
+        starts.append(mine)
+        stops.append([*done, theirs[-1]])
+    most = max(map(len, starts))
+    filled = [[[*one, *one[-1:] * (most - len(one))] for one in many] for many in (starts, stops)]
+    return torch.tensor(filled[0]), torch.tensor(filled[1])
+
+
+def can_branch(model: PreTrainedModel) -> bool:
+    """Whether this model's attention takes a `Branching`."""
+    return bool(model.config._attn_implementation == NAME)
+
+
+def use_branches(model: PreTrainedModel) -> None:
+    """Let a model's attention take a `Branching`; without one it answers as before.
+
+    Models with an attention of their own (Gemma 2 caps its scores) stay as they are, and read dense masks.
+    """
+    if model.config._attn_implementation == "sdpa" and model._supports_attention_backend:
+        model.set_attn_implementation(NAME)
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    branching: Branching | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """An attention function of transformers: query [1, A, n, D], key and value [1, G, n, D] -> [1, n, A, D].
+
+    Without a `branching` it is the library's own.
+    """
+    if branching is None:
+        answer, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        return answer, None
+    told = {
+        "dropout_p": kwargs.get("dropout", 0.0),
+        "scale": kwargs.get("scaling"),
+        "enable_gqa": query.shape[1] != key.shape[1],
+    }
+    people, size, count, longest = branching.shape
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (n, heads, D)
+    common = [_taken(x, branching.shared, people, size) for x in (q, k, v)]  # (B, P, heads, D)
+    own = [_taken(x, branching.own, people, count, longest) for x in (q, k, v)]  # (B, M, T, heads, D)
+    answer = scaled_dot_product_attention(*(x.transpose(1, 2) for x in common), is_causal=True, **told)
+    parts = [answer.transpose(1, 2).flatten(0, 1)]  # (B * P, A, D)
+    step = max(1, COPIED // (count * (size + longest) * k[0].numel() * k.element_size()))
+    for start in range(0, people, step):
+        part = slice(start, start + step)
+        answer = scaled_dot_product_attention(
+            own[0][part].flatten(0, 1).transpose(1, 2),
+            *(_with_shared(common[i][part], own[i][part]) for i in (1, 2)),
+            attn_mask=branching.seen[start * count : (start + step) * count],
+            **told,
+        )
+        parts.append(answer.transpose(1, 2).flatten(0, 1))  # (people * M * T, A, D)
+    return torch.cat(parts).index_select(0, branching.put).unsqueeze(0), None
+
+
+def _taken(x: Tensor, at: Tensor, *shape: int) -> Tensor:
+    """x [n, heads, D] at positions -> [*shape, heads, D]."""
+    return x.index_select(0, at).view(*shape, *x.shape[1:])
+
+
+def _with_shared(shared: Tensor, own: Tensor) -> Tensor:
+    """Shared keys [b, P, G, D] before each problem's own [b, M, T, G, D] -> [b * M, G, P + T, D]."""
+    before = shared.unsqueeze(1).expand(-1, own.shape[1], -1, -1, -1)
+    return torch.cat([before, own], 2).flatten(0, 1).transpose(1, 2)
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, sdpa_mask)
