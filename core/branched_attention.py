@@ -12,7 +12,7 @@ Shapes: B people, S packed positions of the longest, n positions of all people, 
 shared part, M problems a person of at most T positions, A attention heads, G key heads, D head width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from core.packing import Packed
 NAME = "branched_sdpa"
 TOGETHER = 32
 """Positions of neighbouring branches that become one problem, unless a branch alone is longer: the block of
-queries that the CPU's attention kernel works on."""
+queries that the CPU's attention kernel works on. Half the shared part where that is more: the copies cost."""
 COPIED = 64 << 20
 """Bytes of shared keys that are copied at once; where problems need more, a few people go at a time."""
 
@@ -68,7 +68,9 @@ class Branching:
 
         size = int(prefix.max()) + 1
         shared = first + torch.minimum(positions[:size], prefix)  # (B, P)
-        starts, stops = _problems((prefix + 1).flatten().tolist(), (ends + 1).tolist())  # (B, M) each
+        starts, stops = _problems(
+            (prefix + 1).flatten().tolist(), (ends + 1).tolist(), max(TOGETHER, size // 2)
+        )  # (B, M) each
         steps = torch.arange(int((stops - starts).max()))
         at = torch.minimum(starts.unsqueeze(-1) + steps, stops.unsqueeze(-1) - 1)  # (B, M, T) within a person
         people, count, longest = at.shape
@@ -106,15 +108,15 @@ class Branching:
         return row[0].index_select(0, self.back).view(self.shape[0], -1, *row.shape[2:])
 
 
-def _problems(begins: Sequence[int], ends: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Neighbouring branches together, as many as `TOGETHER` holds: first and behind-the-last position, [B, M]
+def _problems(begins: Sequence[int], ends: Sequence[Sequence[int]], together: int) -> tuple[Tensor, Tensor]:
+    """Neighbouring branches, as many as `together` positions hold: first and behind-the-last position, [B, M]
     each; a person with fewer problems than others repeats the last."""
     starts: list[list[int]] = []
     stops: list[list[int]] = []
     for begin, theirs in zip(begins, ends, strict=True):
         mine, done = [begin], []
         for before, end in zip([begin, *theirs], theirs, strict=False):
-            if end - mine[-1] > TOGETHER and before > mine[-1]:
+            if end - mine[-1] > together and before > mine[-1]:
                 done.append(before)
                 mine.append(before)
         starts.append(mine)
@@ -154,28 +156,33 @@ def attend(
     if branching is None:
         answer, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return answer, None
-    told = {
-        "dropout_p": kwargs.get("dropout", 0.0),
-        "scale": kwargs.get("scaling"),
-        "enable_gqa": query.shape[1] != key.shape[1],
-    }
     people, size, count, longest = branching.shape
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (n, heads, D)
     common = [_taken(x, branching.shared, people, size) for x in (q, k, v)]  # (B, P, heads, D)
     own = [_taken(x, branching.own, people, count, longest) for x in (q, k, v)]  # (B, M, T, heads, D)
-    answer = scaled_dot_product_attention(*(x.transpose(1, 2) for x in common), is_causal=True, **told)
-    parts = [answer.transpose(1, 2).flatten(0, 1)]  # (B * P, A, D)
+    parts = [_attended(*common, None, kwargs)]  # (B * P, A, D)
     step = max(1, COPIED // (count * (size + longest) * k[0].numel() * k.element_size()))
     for start in range(0, people, step):
         part = slice(start, start + step)
-        answer = scaled_dot_product_attention(
-            own[0][part].flatten(0, 1).transpose(1, 2),
-            *(_with_shared(common[i][part], own[i][part]) for i in (1, 2)),
-            attn_mask=branching.seen[start * count : (start + step) * count],
-            **told,
-        )
-        parts.append(answer.transpose(1, 2).flatten(0, 1))  # (people * M * T, A, D)
+        keys, values = (_with_shared(common[i][part], own[i][part]) for i in (1, 2))
+        seen = branching.seen[start * count : (start + step) * count]
+        parts.append(_attended(own[0][part].flatten(0, 1), keys, values, seen, kwargs))  # (b * M * T, A, D)
     return torch.cat(parts).index_select(0, branching.put).unsqueeze(0), None
+
+
+def _attended(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, told: Mapping[str, Any]) -> Tensor:
+    """N problems of [N, positions, heads, D]; causal where nothing is `seen`: [N * positions, A, D]."""
+    answer = scaled_dot_product_attention(
+        q.transpose(1, 2),
+        k.transpose(1, 2),
+        v.transpose(1, 2),
+        attn_mask=seen,
+        dropout_p=told.get("dropout", 0.0),
+        is_causal=seen is None,
+        scale=told.get("scaling"),
+        enable_gqa=q.shape[2] != k.shape[2],
+    )
+    return answer.transpose(1, 2).flatten(0, 1)
 
 
 def _taken(x: Tensor, at: Tensor, *shape: int) -> Tensor:
@@ -184,9 +191,9 @@ def _taken(x: Tensor, at: Tensor, *shape: int) -> Tensor:
 
 
 def _with_shared(shared: Tensor, own: Tensor) -> Tensor:
-    """Shared keys [b, P, G, D] before each problem's own [b, M, T, G, D] -> [b * M, G, P + T, D]."""
+    """Shared keys [b, P, G, D] before each problem's own [b, M, T, G, D] -> [b * M, P + T, G, D]."""
     before = shared.unsqueeze(1).expand(-1, own.shape[1], -1, -1, -1)
-    return torch.cat([before, own], 2).flatten(0, 1).transpose(1, 2)
+    return torch.cat([before, own], 2).flatten(0, 1)
 
 
 AttentionInterface.register(NAME, attend)
