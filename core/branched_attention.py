@@ -59,40 +59,55 @@ class Branching:
 
     @classmethod
     def of(cls, packed: Packed, dtype: torch.dtype) -> "Branching":
-        """Read from `prefix_end` and `branch_end`; `seen` is in `dtype`."""
-        prefix, ends = packed.prefix_end.unsqueeze(1), packed.branch_end  # (B, 1), (B, C)
+        """Of one batch; `seen` is in `dtype`."""
+        return cls._of(packed.prefix_end, packed.branch_end, packed.words.shape[1], dtype)
+
+    @classmethod
+    def of_all(cls, packs: Sequence[Packed], dtype: torch.dtype) -> "Branching":
+        """Of several people, packed alone (B = 1 each), with branches or without."""
+        most = max(pack.branch_end.shape[1] for pack in packs)
+        ends = []
+        for pack in packs:
+            own = pack.branch_end if pack.branch_end.numel() else pack.prefix_end.unsqueeze(1)
+            ends.append(torch.cat([own, own[:, -1:].expand(-1, most - own.shape[1])], 1))  # empty branches
+        size = max(pack.words.shape[1] for pack in packs)
+        return cls._of(torch.cat([pack.prefix_end for pack in packs]), torch.cat(ends), size, dtype)
+
+    @classmethod
+    def _of(cls, prefix_end: Tensor, ends: Tensor, size: int, dtype: torch.dtype) -> "Branching":
+        """Of B people: prefix_end [B], ends [B, C], S = size."""
+        prefix = prefix_end.unsqueeze(1)  # (B, 1)
         lengths = ends[:, -1:] + 1  # (B, 1)
         first = lengths.cumsum(0) - lengths  # (B, 1) where each person begins in the row
-        positions = torch.arange(packed.words.shape[1])  # (S,)
+        positions = torch.arange(size)  # (S,)
         back = first + torch.minimum(positions, lengths - 1)  # (B, S)
 
-        size = int(prefix.max()) + 1
-        shared = first + torch.minimum(positions[:size], prefix)  # (B, P)
+        common = int(prefix.max()) + 1
+        within = torch.minimum(positions[:common], prefix)  # (B, P)
+        shared = first + within
         starts, stops = _problems(
-            (prefix + 1).flatten().tolist(), (ends + 1).tolist(), max(TOGETHER, size // 2)
+            (prefix + 1).flatten().tolist(), (ends + 1).tolist(), max(TOGETHER, common // 2)
         )  # (B, M) each
-        steps = torch.arange(int((stops - starts).max()))
+        steps = torch.arange(max(1, int((stops - starts).max())))
         at = torch.minimum(starts.unsqueeze(-1) + steps, stops.unsqueeze(-1) - 1)  # (B, M, T) within a person
         people, count, longest = at.shape
+        own = (first.unsqueeze(-1) + at).flatten()
 
         put = torch.empty(int(lengths.sum()), dtype=torch.int64)
-        put[shared.flatten()] = (
-            torch.arange(people).unsqueeze(1) * size + torch.minimum(positions[:size], prefix)
-        ).flatten()
-        own = (first.unsqueeze(-1) + at).flatten()
+        put[shared.flatten()] = (torch.arange(people).unsqueeze(1) * common + within).flatten()
         real = (starts.unsqueeze(-1) + steps < stops.unsqueeze(-1)).flatten()
-        put[own[real]] = people * size + real.nonzero().flatten()
+        put[own[real]] = people * common + real.nonzero().flatten()
 
-        branch = torch.searchsorted(ends, at.flatten(1)).view_as(at)  # which one a position belongs to
-        visible = torch.empty(people, count, longest, size + longest, dtype=torch.bool)
-        visible[..., :size] = (positions[:size] <= prefix)[:, None, None]
-        visible[..., size:] = (branch.unsqueeze(-1) == branch.unsqueeze(-2)).tril()
+        branch = torch.searchsorted(ends.contiguous(), at.flatten(1)).view_as(at)  # whose a position is
+        visible = torch.empty(people, count, longest, common + longest, dtype=torch.bool)
+        visible[..., :common] = (positions[:common] <= prefix)[:, None, None]
+        visible[..., common:] = (branch.unsqueeze(-1) == branch.unsqueeze(-2)).tril()
         seen = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, -torch.inf)
         return cls(
             tuple(lengths.flatten().tolist()),
             (positions < lengths).flatten().nonzero().flatten(),
             back.flatten(),
-            (people, size, count, longest),
+            (people, common, count, longest),
             shared.flatten(),
             own,
             put,
@@ -158,15 +173,15 @@ def attend(
         return answer, None
     people, size, count, longest = branching.shape
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (n, heads, D)
-    common = [_taken(x, branching.shared, people, size) for x in (q, k, v)]  # (B, P, heads, D)
-    own = [_taken(x, branching.own, people, count, longest) for x in (q, k, v)]  # (B, M, T, heads, D)
-    parts = [_attended(*common, None, kwargs)]  # (B * P, A, D)
+    shared_q, *shared = (_taken(x, branching.shared, people, size) for x in (q, k, v))  # (B, P, heads, D)
+    own_q, *own = (_taken(x, branching.own, people, count, longest) for x in (q, k, v))  # (B, M, T, heads, D)
+    parts = [_attended(shared_q, shared[0], shared[1], None, kwargs)]  # (B * P, A, D)
     step = max(1, COPIED // (count * (size + longest) * k[0].numel() * k.element_size()))
     for start in range(0, people, step):
         part = slice(start, start + step)
-        keys, values = (_with_shared(common[i][part], own[i][part]) for i in (1, 2))
+        keys, values = (_with_shared(x[part], y[part]) for x, y in zip(shared, own, strict=True))
         seen = branching.seen[start * count : (start + step) * count]
-        parts.append(_attended(own[0][part].flatten(0, 1), keys, values, seen, kwargs))  # (b * M * T, A, D)
+        parts.append(_attended(own_q[part].flatten(0, 1), keys, values, seen, kwargs))  # (b * M * T, A, D)
     return torch.cat(parts).index_select(0, branching.put).unsqueeze(0), None
 
 

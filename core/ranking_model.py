@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel
 
 from core.branched_attention import Branching, can_branch, use_branches
@@ -25,6 +26,8 @@ from core.item_space import ItemSpace
 from core.packing import Packed, apart
 
 BASE = "base"
+LOGITS = 6 << 20
+"""Logits that are held at once while titles are read: 24 MiB of float32."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ class RankingModel(nn.Module):
     def states(self, packed: Packed, adapter: str, mixture: Mixture) -> Tensor:
         """Last hidden states of every position, [B, S, H] in the backbone's compute dtype."""
         gate = mixture.as_kwargs() if adapter in self.gated else {}
-        branched = packed.mask is not None and packed.mask.device.type == "cpu"
+        branched = packed.mask is not None and packed.mask.device.type == "cpu" and packed.branch_end.numel()
         if branched and can_branch(self._language_model[0]):
             return self._states_in_a_row(packed, adapter, gate)
         inputs = self._inputs(packed, adapter)
@@ -224,15 +227,22 @@ class RankingModel(nn.Module):
             nothing = torch.zeros_like(next(iter(given.values())))  # type: ignore[arg-type]
             rows = [asked.mixture.weights if asked.adapter in given else nothing for asked in questions]
             mixing["gate_weights"] = torch.cat(rows)  # type: ignore[arg-type]
-        lengths = [asked.packed.words.shape[1] for asked in questions]
+        packs = [asked.packed for asked in questions]
+        lengths = [pack.words.shape[1] for pack in packs]
         inputs = torch.cat([self._inputs(asked.packed, asked.adapter) for asked in questions], 1)
+        attention: dict[str, Any] = {}
+        if inputs.device.type == "cpu" and can_branch(self._language_model[0]):
+            attention["branching"] = Branching.of_all(packs, inputs.dtype)
+            attention["attention_mask"] = attention["branching"].seen
+        else:
+            attention["attention_mask"] = self._mask(apart(packs), inputs.dtype)
         out = self.decoder(
             inputs_embeds=inputs,
-            attention_mask=self._mask(apart([asked.packed for asked in questions]), inputs.dtype),
             position_ids=torch.cat([asked.packed.positions for asked in questions], 1),
             use_cache=False,
             adapter_names=[BARE if asked.adapter == BASE else asked.adapter for asked in questions],
             adapter_lengths=lengths,
+            **attention,
             **mixing,
         )
         hidden: Tensor = out.last_hidden_state
@@ -273,19 +283,28 @@ class RankingModel(nn.Module):
 
     def read_titles(self, hidden: Tensor, packed: Packed) -> Tensor:
         """`title_scores` of states that are there already."""
-        rows = zip(hidden, packed.words, packed.prefix_end.tolist(), packed.branch_end, strict=True)
-        return torch.stack([self._title_row(h, words, prefix, ends) for h, words, prefix, ends in rows])
+        where, owners = [], []
+        size, count = packed.words.shape[1], packed.branch_end.shape[1]
+        for row, (prefix, ends) in enumerate(zip(packed.prefix_end.tolist(), packed.branch_end, strict=True)):
+            starts = torch.cat([ends.new_tensor([prefix]), ends[:-1]]) + 1  # (C,) where each title begins
+            where.append(row * size + torch.arange(prefix + 1, int(ends[-1]) + 1, device=ends.device))
+            owners.append(row * count + torch.repeat_interleave(ends - starts + 1))
+        words, owner = torch.cat(where), torch.cat(owners)  # every word of every title, and whose it is
+        # A word is foretold by the one before it, a title's first by the shared part.
+        begins = torch.cat([owner.new_ones(1), owner[1:] - owner[:-1]]).bool()
+        shared = (owner // count) * size + packed.prefix_end[owner // count]
+        before = torch.where(begins, shared, words - 1)
+        told = self._log_likelihood(hidden.flatten(0, 1)[before], packed.words.flatten()[words])
+        return told.new_zeros(len(hidden) * count).index_add(0, owner, told).view(-1, count)
 
-    def _title_row(self, hidden: Tensor, words: Tensor, prefix: int, ends: Tensor) -> Tensor:
-        """One row of `title_scores`: hidden [S, H], words [S], ends [C] -> [C]."""
-        first = torch.cat([ends.new_tensor([prefix]), ends[:-1]]) + 1  # (C,) where each title starts
-        tokens = torch.arange(prefix + 1, int(ends[-1]) + 1, device=hidden.device)
-        before = tokens - 1
-        before[first - prefix - 1] = prefix  # a title's first token is foretold by the shared prefix
-        logits = self._word_logits(hidden[before])  # only where a title token is
-        likelihood = logits.log_softmax(-1).gather(-1, words[tokens].unsqueeze(-1)).squeeze(-1)
-        owner = torch.repeat_interleave(torch.arange(len(ends), device=hidden.device), ends - first + 1)
-        return likelihood.new_zeros(len(ends)).index_add(0, owner, likelihood)
+    def _log_likelihood(self, states: Tensor, words: Tensor) -> Tensor:
+        """states [n, H] foretell words [n]: [n] float32 nats. Some at a time: the logits of all of them would
+        be memory that the system clears page by page."""
+        vocabulary = self._embedding.weight.shape[0]
+        step = max(1, LOGITS // vocabulary)
+        parts = zip(states.split(step), words.split(step), strict=True)
+        told = [cross_entropy(self._word_logits(x), after, reduction="none") for x, after in parts]
+        return -torch.cat(told)
 
     def answer_logits(self, packed: Packed, asked: Tensor, adapter: str, mixture: Mixture) -> Tensor:
         """Vocabulary logits where an answer token is foretold, and nowhere else: [asked, V] float32.

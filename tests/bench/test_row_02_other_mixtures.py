@@ -57,7 +57,7 @@ def test_xlora_reads_everything_twice(bench: Bench, tmp_path: Path) -> None:
         "theirs": lambda: xlora_opponent.training_step(theirs, words),
         "ours": lambda: xlora_opponent.training_step(mine, words, **gate),
     }
-    took = in_turns(runs, bench.of(8))
+    took = in_turns(runs, bench.of(16))
     bench.record(
         "2-xlora",
         took.ratio("theirs", over="ours"),

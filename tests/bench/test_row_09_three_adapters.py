@@ -13,7 +13,8 @@ from tests.bench.conftest import Bench
 from tests.bench.people import People
 from tests.bench.timing import in_turns
 
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.5}
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1.0}
+"""Of summed log-likelihoods, 7 and more."""
 
 
 def test_a_comparison(bench: Bench, product: Recommender, bare: Backbone, viewers: People) -> None:

@@ -46,15 +46,19 @@ class InTurns:
 def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> InTurns:
     """Time all of them once a round, A B C A B C, after `warm_up` rounds that are thrown away."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(warm_up + rounds):
-        gc.collect()
-        gc.disable()
-        try:
+    gc.collect()
+    gc.freeze()  # what is there stays: to look through it takes longer than a short round does
+    try:
+        for number in range(warm_up + rounds):
+            gc.collect()
+            gc.disable()
             for name, run in runs.items():
                 began = time.perf_counter()
                 run()
                 if number >= warm_up:
                     seconds[name].append(time.perf_counter() - began)
-        finally:
             gc.enable()
+    finally:
+        gc.enable()
+        gc.unfreeze()
     return InTurns(seconds)

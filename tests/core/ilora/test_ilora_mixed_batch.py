@@ -159,3 +159,39 @@ def test_names_that_do_not_fit_are_refused_in_one_sentence(
 def test_a_gate_of_too_few_people_is_refused(model: PeftModel, rows: Tensor, gate: Tensor) -> None:
     with pytest.raises(AdapterError, match="4 rows for 6 adapter_names"):
         model(inputs_embeds=rows, gate_weights=gate[:4], adapter_names=NAMES)
+
+
+@pytest.mark.parametrize("per_layer", [False, True])
+@torch.inference_mode()
+def test_people_in_one_row_each_have_their_own_mixture(
+    lm: PreTrainedModel, stir, rows: Tensor, gate: Tensor, per_layer: bool
+) -> None:
+    kind = "per_layer" if per_layer else "shared"
+    ours = get_peft_model(lm.model, ILoraConfig(num_experts=4, gate_width=8, gate=kind)).eval()
+    stir(ours)
+    lengths = [7, 3, 1]
+    parts = [rows[i : i + 1, :length] for i, length in enumerate(lengths)]
+    mixture = gate[:3]
+    if per_layer:
+        mixture = torch.randn(3, ours.base_model.num_layers, 4).softmax(-1)
+    positions = torch.cat([torch.arange(length) for length in lengths])
+    person = torch.repeat_interleave(torch.arange(3), torch.tensor(lengths))
+    mask = (person.unsqueeze(0) == person.unsqueeze(1)).tril()
+    asked = {
+        "inputs_embeds": torch.cat(parts, 1),
+        "attention_mask": mask[None, None],
+        "position_ids": positions[None],
+        "adapter_lengths": lengths,
+    }
+    together = ours(**asked, gate_weights=mixture).last_hidden_state
+    assert torch.equal(ours.base_model.last_gate, mixture)
+    apart = [
+        ours(inputs_embeds=x, gate_weights=mixture[i : i + 1]).last_hidden_state for i, x in enumerate(parts)
+    ]
+    assert (together - torch.cat(apart, dim=1)).abs().max() < ROUNDING
+    turned = ours(**asked, gate_weights=mixture.flip(0)).last_hidden_state
+    assert (turned - together).abs().max() > 100 * ROUNDING, "whose mixture it is must matter"
+    with pytest.raises(AdapterError, match="does not divide 1 rows of 11 positions"):
+        ours(**{**asked, "adapter_lengths": [7, 3]}, gate_weights=mixture[:2])
+    with pytest.raises(AdapterError, match="The gate has 2 rows, the batch 3"):
+        ours(**asked, gate_weights=mixture[:2])
