@@ -150,8 +150,9 @@ def test_training_gives_the_same_gradients(
 def test_only_attention_that_can_takes_branches() -> None:
     sizes = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1}
     attention = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
-    llama, gemma = LlamaForCausalLM(LlamaConfig(**sizes, **attention)), Gemma2ForCausalLM(
-        Gemma2Config(**sizes, **attention, attn_implementation="eager")
+    llama, gemma = (
+        LlamaForCausalLM(LlamaConfig(**sizes, **attention)),
+        Gemma2ForCausalLM(Gemma2Config(**sizes, **attention, attn_implementation="eager")),
     )
     for model in (llama, gemma):
         use_branches(model)
