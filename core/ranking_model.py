@@ -302,8 +302,8 @@ class RankingModel(nn.Module):
         be memory that the system clears page by page."""
         vocabulary = self._embedding.weight.shape[0]
         step = max(1, LOGITS // vocabulary)
-        parts = zip(states.split(step), words.split(step), strict=True)
-        told = [cross_entropy(self._word_logits(x), after, reduction="none") for x, after in parts]
+        parts = [slice(start, start + step) for start in range(0, len(words), step)]
+        told = [cross_entropy(self._word_logits(states[p]), words[p], reduction="none") for p in parts]
         return -torch.cat(told)
 
     def answer_logits(self, packed: Packed, asked: Tensor, adapter: str, mixture: Mixture) -> Tensor:
