@@ -9,7 +9,7 @@ On the CPU only: there time goes with the scores that are made. On a GPU a dense
 finding out how long rows are would wait for the device.
 
 Shapes: B people, S packed positions of the longest, n positions of all people, P positions of the longest
-shared part, M problems a person of at most T positions, A attention heads, G key heads, D head width.
+shared part, N problems of at most T positions, A attention heads, G key heads, D head width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ TOGETHER = 32
 """Positions of neighbouring branches that become one problem, unless a branch alone is longer: the block of
 queries that the CPU's attention kernel works on. Half the shared part where that is more: the copies cost."""
 COPIED = 64 << 20
-"""Bytes of shared keys that are copied at once; where problems need more, a few people go at a time."""
+"""Bytes of shared keys that are copied at once; where problems need more, a few go at a time."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,12 @@ class Branching:
         lengths: B, positions of each person; n in all.
         keep: [n] int64, which of the B * S packed positions they are.
         back: [B * S] int64, where a packed position lies in the row; for padding, its person's last.
-        shape: (B, P, M, T).
+        shape: (B, P, N, T).
         shared: [B * P] int64, where the shared parts lie in the row; a short one repeats its last.
-        own: [B * M * T] int64, where the problems' positions lie in the row; a short one repeats its last.
-        put: [n] int64, where each position's result lies among the B * P and then the B * M * T ones.
-        seen: [B * M, 1, T, P + T], added to scores: 0 where a key may be seen, -inf elsewhere.
+        own: [N * T] int64, where the problems' positions lie in the row; a short one repeats its last.
+        keys: [N * (P + T)] int64, where the keys of each problem lie: its person's shared part, its own.
+        put: [n] int64, where each position's result lies among the B * P and then the N * T ones.
+        seen: [N, 1, T, P + T], added to scores: 0 where a key may be seen, -inf elsewhere.
     """
 
     lengths: tuple[int, ...]
@@ -54,6 +55,7 @@ class Branching:
     shape: tuple[int, int, int, int]
     shared: Tensor
     own: Tensor
+    keys: Tensor
     put: Tensor
     seen: Tensor
 
@@ -85,22 +87,23 @@ class Branching:
         common = int(prefix.max()) + 1
         within = torch.minimum(positions[:common], prefix)  # (B, P)
         shared = first + within
-        starts, stops = _problems(
+        owner, starts, stops = _problems(
             (prefix + 1).flatten().tolist(), (ends + 1).tolist(), max(TOGETHER, common // 2)
-        )  # (B, M) each
-        steps = torch.arange(max(1, int((stops - starts).max())))
-        at = torch.minimum(starts.unsqueeze(-1) + steps, stops.unsqueeze(-1) - 1)  # (B, M, T) within a person
-        people, count, longest = at.shape
-        own = (first.unsqueeze(-1) + at).flatten()
+        )  # (N,) each
+        steps = torch.arange(int((stops - starts).max()) if len(owner) else 0)
+        at = torch.minimum(starts.unsqueeze(1) + steps, stops.unsqueeze(1) - 1)  # (N, T) within a person
+        count, longest = at.shape
+        own = first[owner] + at
 
         put = torch.empty(int(lengths.sum()), dtype=torch.int64)
+        people = len(prefix)
         put[shared.flatten()] = (torch.arange(people).unsqueeze(1) * common + within).flatten()
-        real = (starts.unsqueeze(-1) + steps < stops.unsqueeze(-1)).flatten()
-        put[own[real]] = people * common + real.nonzero().flatten()
+        real = (starts.unsqueeze(1) + steps < stops.unsqueeze(1)).flatten()
+        put[own.flatten()[real]] = people * common + real.nonzero().flatten()
 
-        branch = torch.searchsorted(ends.contiguous(), at.flatten(1)).view_as(at)  # whose a position is
-        visible = torch.empty(people, count, longest, common + longest, dtype=torch.bool)
-        visible[..., :common] = (positions[:common] <= prefix)[:, None, None]
+        branch = torch.searchsorted(ends[owner], at)  # which one a position belongs to
+        visible = torch.empty(count, longest, common + longest, dtype=torch.bool)
+        visible[..., :common] = (positions[:common] <= prefix)[owner].unsqueeze(1)
         visible[..., common:] = (branch.unsqueeze(-1) == branch.unsqueeze(-2)).tril()
         seen = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, -torch.inf)
         return cls(
@@ -109,9 +112,10 @@ class Branching:
             back.flatten(),
             (people, common, count, longest),
             shared.flatten(),
-            own,
+            own.flatten(),
+            torch.cat([shared[owner], own], 1).flatten(),
             put,
-            seen.flatten(0, 1).unsqueeze(1),
+            seen.unsqueeze(1),
         )
 
     def row(self, packed: Tensor) -> Tensor:
@@ -123,22 +127,23 @@ class Branching:
         return row[0].index_select(0, self.back).view(self.shape[0], -1, *row.shape[2:])
 
 
-def _problems(begins: Sequence[int], ends: Sequence[Sequence[int]], together: int) -> tuple[Tensor, Tensor]:
-    """Neighbouring branches, as many as `together` positions hold: first and behind-the-last position, [B, M]
-    each; a person with fewer problems than others repeats the last."""
-    starts: list[list[int]] = []
-    stops: list[list[int]] = []
-    for begin, theirs in zip(begins, ends, strict=True):
-        mine, done = [begin], []
-        for before, end in zip([begin, *theirs], theirs, strict=False):
-            if end - mine[-1] > together and before > mine[-1]:
-                done.append(before)
-                mine.append(before)
-        starts.append(mine)
-        stops.append([*done, theirs[-1]])
-    most = max(map(len, starts))
-    filled = [[[*one, *one[-1:] * (most - len(one))] for one in many] for many in (starts, stops)]
-    return torch.tensor(filled[0]), torch.tensor(filled[1])
+def _problems(
+    begins: Sequence[int], ends: Sequence[Sequence[int]], together: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Neighbouring branches, as many as `together` positions hold: whose each problem is, its first and its
+    behind-the-last position, [N] each."""
+    found: list[tuple[int, int, int]] = []
+    for person, (begin, theirs) in enumerate(zip(begins, ends, strict=True)):
+        start = stop = begin
+        for end in theirs:
+            if end - start > together and stop > start:
+                found.append((person, start, stop))
+                start = stop
+            stop = end
+        if stop > start:
+            found.append((person, start, stop))
+    owner, starts, stops = torch.tensor(found, dtype=torch.int64).view(-1, 3).unbind(1)
+    return owner, starts, stops
 
 
 def can_branch(model: PreTrainedModel) -> bool:
@@ -173,15 +178,22 @@ def attend(
         return answer, None
     people, size, count, longest = branching.shape
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (n, heads, D)
-    shared_q, *shared = (_taken(x, branching.shared, people, size) for x in (q, k, v))  # (B, P, heads, D)
-    own_q, *own = (_taken(x, branching.own, people, count, longest) for x in (q, k, v))  # (B, M, T, heads, D)
-    parts = [_attended(shared_q, shared[0], shared[1], None, kwargs)]  # (B * P, A, D)
-    step = max(1, COPIED // (count * (size + longest) * k[0].numel() * k.element_size()))
-    for start in range(0, people, step):
-        part = slice(start, start + step)
-        keys, values = (_with_shared(x[part], y[part]) for x, y in zip(shared, own, strict=True))
-        seen = branching.seen[start * count : (start + step) * count]
-        parts.append(_attended(own_q[part].flatten(0, 1), keys, values, seen, kwargs))  # (b * M * T, A, D)
+    shared = branching.shared
+    first = [_taken(x, shared, people, size) for x in (q, k, v)]
+    parts = [_attended(first[0], first[1], first[2], None, kwargs)]  # (B * P, A, D)
+    step = max(1, COPIED // ((size + longest) * k[0].numel() * k.element_size()))
+    for start in range(0, count, step):
+        own = branching.own[start * longest : (start + step) * longest]
+        keys = branching.keys[start * (size + longest) : (start + step) * (size + longest)]
+        parts.append(
+            _attended(
+                _taken(q, own, -1, longest),
+                _taken(k, keys, -1, size + longest),
+                _taken(v, keys, -1, size + longest),
+                branching.seen[start : start + step],
+                kwargs,
+            )
+        )  # (problems * T, A, D)
     return torch.cat(parts).index_select(0, branching.put).unsqueeze(0), None
 
 
@@ -203,12 +215,6 @@ def _attended(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, told: Mappin
 def _taken(x: Tensor, at: Tensor, *shape: int) -> Tensor:
     """x [n, heads, D] at positions -> [*shape, heads, D]."""
     return x.index_select(0, at).view(*shape, *x.shape[1:])
-
-
-def _with_shared(shared: Tensor, own: Tensor) -> Tensor:
-    """Shared keys [b, P, G, D] before each problem's own [b, M, T, G, D] -> [b * M, P + T, G, D]."""
-    before = shared.unsqueeze(1).expand(-1, own.shape[1], -1, -1, -1)
-    return torch.cat([before, own], 2).flatten(0, 1)
 
 
 AttentionInterface.register(NAME, attend)

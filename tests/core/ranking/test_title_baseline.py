@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from core import ranking_model
 from core.encoder import TorchRouter
 from core.errors import DataError
 from core.evaluation.title_baseline import TitleLikelihood
@@ -28,3 +29,15 @@ def test_without_candidates_or_with_another_catalogue_it_says_so(ranker: Ranker)
     with pytest.raises(DataError, match="titles, the data set 5 items"):
         TitleLikelihood(ranker).fit([], 5)
     assert TitleLikelihood(ranker).fit([], len(ranker.wording.titles)).ranker is ranker
+
+
+def test_reading_some_words_at_a_time_changes_nothing(
+    ranker: Ranker, router: TorchRouter, histories: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [histories[0], histories[3], histories[-1]]
+    routing = router.route(asked)
+    whole = ranker.score(routing, asked, CANDIDATES, adapter="base", mode="title")
+    for limit in (1, 3 * 49152):  # one word at a time, three
+        monkeypatch.setattr(ranking_model, "LOGITS", limit)
+        parts = ranker.score(routing, asked, CANDIDATES, adapter="base", mode="title")
+        assert (parts - whole).abs().max() < 1e-4 < whole.std(1).min() / 10
