@@ -9,7 +9,7 @@ On the CPU only: there time goes with the scores that are made. On a GPU a dense
 finding out how long rows are would wait for the device.
 
 Shapes: B people, S packed positions of the longest, n positions of all people, P positions of the longest
-shared part, N problems of at most T positions, A attention heads, G key heads, D head width.
+shared part, N problems of T positions, A attention heads, G key heads, D head width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,9 +26,10 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from core.packing import Packed
 
 NAME = "branched_sdpa"
-TOGETHER = 32
-"""Positions of neighbouring branches that become one problem, unless a branch alone is longer: the block of
-queries that the CPU's attention kernel works on. Half the shared part where that is more: the copies cost."""
+TOGETHER = 64
+"""Positions of a problem: of neighbouring branches, as many as fit. As many whoever else is asked, and own
+keys before the shared ones: what a longer shared part adds stands last and counts nothing, so that sums do not
+depend on others. Only a branch longer than this makes problems longer."""
 COPIED = 64 << 20
 """Bytes of shared keys that are copied at once; where problems need more, a few go at a time."""
 
@@ -44,9 +45,9 @@ class Branching:
         shape: (B, P, N, T).
         shared: [B * P] int64, where the shared parts lie in the row; a short one repeats its last.
         own: [N * T] int64, where the problems' positions lie in the row; a short one repeats its last.
-        keys: [N * (P + T)] int64, where the keys of each problem lie: its person's shared part, its own.
+        keys: [N * (T + P)] int64, where the keys of each problem lie: its own, its person's shared part.
         put: [n] int64, where each position's result lies among the B * P and then the N * T ones.
-        seen: [N, 1, T, P + T], added to scores: 0 where a key may be seen, -inf elsewhere.
+        seen: [N, 1, T, T + P], added to scores: 0 where a key may be seen, -inf elsewhere.
     """
 
     lengths: tuple[int, ...]
@@ -87,10 +88,8 @@ class Branching:
         common = int(prefix.max()) + 1
         within = torch.minimum(positions[:common], prefix)  # (B, P)
         shared = first + within
-        owner, starts, stops = _problems(
-            (prefix + 1).flatten().tolist(), (ends + 1).tolist(), max(TOGETHER, common // 2)
-        )  # (N,) each
-        steps = torch.arange(int((stops - starts).max()) if len(owner) else 0)
+        owner, starts, stops = _problems((prefix + 1).flatten().tolist(), (ends + 1).tolist())  # (N,) each
+        steps = torch.arange(max([TOGETHER, *(stops - starts).tolist()]))
         at = torch.minimum(starts.unsqueeze(1) + steps, stops.unsqueeze(1) - 1)  # (N, T) within a person
         count, longest = at.shape
         own = first[owner] + at
@@ -102,9 +101,9 @@ class Branching:
         put[own.flatten()[real]] = people * common + real.nonzero().flatten()
 
         branch = torch.searchsorted(ends[owner], at)  # which one a position belongs to
-        visible = torch.empty(count, longest, common + longest, dtype=torch.bool)
-        visible[..., :common] = (positions[:common] <= prefix)[owner].unsqueeze(1)
-        visible[..., common:] = (branch.unsqueeze(-1) == branch.unsqueeze(-2)).tril()
+        visible = torch.empty(count, longest, longest + common, dtype=torch.bool)
+        visible[..., :longest] = (branch.unsqueeze(-1) == branch.unsqueeze(-2)).tril()
+        visible[..., longest:] = (positions[:common] <= prefix)[owner].unsqueeze(1)
         seen = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, -torch.inf)
         return cls(
             tuple(lengths.flatten().tolist()),
@@ -113,7 +112,7 @@ class Branching:
             (people, common, count, longest),
             shared.flatten(),
             own.flatten(),
-            torch.cat([shared[owner], own], 1).flatten(),
+            torch.cat([own, shared[owner]], 1).flatten(),
             put,
             seen.unsqueeze(1),
         )
@@ -128,15 +127,15 @@ class Branching:
 
 
 def _problems(
-    begins: Sequence[int], ends: Sequence[Sequence[int]], together: int
+    begins: Sequence[int], ends: Sequence[Sequence[int]]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Neighbouring branches, as many as `together` positions hold: whose each problem is, its first and its
+    """Neighbouring branches, as many as `TOGETHER` positions hold: whose each problem is, its first and its
     behind-the-last position, [N] each."""
     found: list[tuple[int, int, int]] = []
     for person, (begin, theirs) in enumerate(zip(begins, ends, strict=True)):
         start = stop = begin
         for end in theirs:
-            if end - start > together and stop > start:
+            if end - start > TOGETHER and stop > start:
                 found.append((person, start, stop))
                 start = stop
             stop = end

@@ -51,3 +51,23 @@ def check_mixture(config: ILoraConfig, num_layers: int, weights: Tensor) -> None
     if list(weights.shape[1:]) not in allowed:
         wanted = " or ".join("[B, " + ", ".join(map(str, shape)) + "]" for shape in allowed)
         raise AdapterError(f"The gate has shape {list(weights.shape)}; this adapter takes {wanted}.")
+
+
+def rows_each(mixtures: int, batch: int, generating: bool) -> int:
+    """How many rows of a batch each mixture is for: one, or as many as a generator repeats a prompt.
+
+    Raises:
+        AdapterError: the numbers do not fit.
+    """
+    if generating and mixtures and batch % mixtures == 0:
+        return batch // mixtures
+    if mixtures != batch:
+        raise AdapterError(f"The gate has {mixtures} rows, the batch {batch}: give one mixture per row.")
+    return 1
+
+
+def compute_dtype(model: nn.Module, batch: Tensor | None) -> torch.dtype:
+    """The dtype of hidden states: that of the given embeddings, else of the backbone's first weight."""
+    if batch is not None and batch.is_floating_point():
+        return batch.dtype
+    return next(p.dtype for p in model.parameters() if p.is_floating_point())

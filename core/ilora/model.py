@@ -15,7 +15,7 @@ from core.ilora.config import ILoraConfig
 from core.ilora.gating import AdapterError, GateContext, by_position, rank_rows
 from core.ilora.layer import ILoraLinear, layer_index_of
 from core.ilora.mixed import BARE, check_lengths, mixed_batch
-from core.ilora.mixture import check_mixture, mixture_source
+from core.ilora.mixture import check_mixture, compute_dtype, mixture_source, rows_each
 from core.ilora.register import PREFIX
 
 
@@ -293,7 +293,7 @@ class ILoraModel(BaseTuner):
         mixed = mixed_batch(names, lengths, (batch.shape[0], batch.shape[1]), known=self.peft_config)
         if weights is None and sequence is None:
             weights = self._held_gate
-        dtype = self._compute_dtype(batch)
+        dtype = compute_dtype(self.model, batch)
         for span in mixed.spans:
             if span.adapter == BARE or self.peft_config[span.adapter].num_experts == 1:
                 continue
@@ -324,7 +324,7 @@ class ILoraModel(BaseTuner):
         if lengths is not None and batch is not None:
             check_lengths(lengths, (batch.shape[0], batch.shape[1]))
             people = len(lengths)
-        self._fill(self.context, name, source, people, self._compute_dtype(batch), broadcast, lengths)
+        self._fill(self.context, name, source, people, compute_dtype(self.model, batch), broadcast, lengths)
         self._last_gate = self.context.weights
 
     def _fill(
@@ -341,30 +341,17 @@ class ILoraModel(BaseTuner):
 
         def spread(mixture: Tensor) -> tuple[Tensor, ...]:
             self._check_shape(name, mixture)
-            repeats = 1 if broadcast or people is None else self._repeats(mixture.shape[0], people)
+            repeats = 1
+            if not broadcast and people is not None:
+                repeats = rows_each(len(mixture), people, self._generating)
             rows = mixture if repeats == 1 else mixture.repeat_interleave(repeats, dim=0)
             spread_rows = rank_rows(rows, config.expert_rank, config.scaling, dtype)
             return spread_rows if lengths is None else by_position(spread_rows, lengths)
 
         context.load(source, spread, broadcast)
 
-    def _repeats(self, gate_rows: int, batch_rows: int) -> int:
-        if self._generating and gate_rows and batch_rows % gate_rows == 0:
-            return batch_rows // gate_rows
-        if gate_rows != batch_rows:
-            raise AdapterError(
-                f"The gate has {gate_rows} rows, the batch {batch_rows}: give one mixture per row."
-            )
-        return 1
-
     def _check_shape(self, name: str, weights: Tensor) -> None:
         check_mixture(self.peft_config[name], self.num_layers, weights)
-
-    def _compute_dtype(self, batch: Tensor | None) -> torch.dtype:
-        """The dtype of hidden states: that of the given embeddings, else of the backbone's first weight."""
-        if batch is not None and batch.is_floating_point():
-            return batch.dtype
-        return next(p.dtype for p in self.model.parameters() if p.is_floating_point())
 
     # ------------------------------------------------------------------ merging
 

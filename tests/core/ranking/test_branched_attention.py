@@ -70,12 +70,17 @@ def test_the_same_numbers_as_with_a_dense_mask(
         assert wanted.abs().max() > 0.1 and (got - wanted).abs().max() < 1e-5
 
 
-def test_a_row_holds_every_position_once_and_no_padding(packed: Packed) -> None:
+def test_a_row_holds_every_position_once_and_no_padding(
+    packed: Packed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     branching = Branching.of(packed, torch.float32)
     row = branching.row(packed.words)
     assert row.shape == (1, sum(branching.lengths)) and sum(branching.lengths) == int(real(packed).sum())
     assert torch.equal(branching.rows(row)[real(packed)], packed.words[real(packed)])
-    assert branching.shape[3] == 41, "a branch is never cut: its title and its item"
+    assert branching.shape[3] == branched_attention.TOGETHER, "as long as ever, whoever is asked"
+    monkeypatch.setattr(branched_attention, "TOGETHER", 8)
+    longest = Branching.of(packed, torch.float32).shape[3]
+    assert longest == 41, "a branch is never cut: its title and its item"
 
 
 def test_neighbours_share_a_problem(packed: Packed) -> None:
