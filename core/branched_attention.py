@@ -28,7 +28,7 @@ from core.packing import Packed
 NAME = "branched_sdpa"
 TOGETHER = 64
 """Positions of a problem: of neighbouring branches, as many as fit. As many whoever else is asked, and own
-keys before the shared ones: what a longer shared part adds stands last and counts nothing, so that sums do not
+keys before the shared ones: what a longer shared part adds stands last and counts nothing, so sums do not
 depend on others. Only a branch longer than this makes problems longer."""
 COPIED = 64 << 20
 """Bytes of shared keys that are copied at once; where problems need more, a few go at a time."""
