@@ -126,9 +126,7 @@ class Branching:
         return row[0].index_select(0, self.back).view(self.shape[0], -1, *row.shape[2:])
 
 
-def _problems(
-    begins: Sequence[int], ends: Sequence[Sequence[int]]
-) -> tuple[Tensor, Tensor, Tensor]:
+def _problems(begins: Sequence[int], ends: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
     """Neighbouring branches, as many as `TOGETHER` positions hold: whose each problem is, its first and its
     behind-the-last position, [N] each."""
     found: list[tuple[int, int, int]] = []
