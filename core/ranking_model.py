@@ -166,7 +166,8 @@ class RankingModel(nn.Module):
         """Last hidden states of every position, [B, S, H] in the backbone's compute dtype."""
         gate = mixture.as_kwargs() if adapter in self.gated else {}
         branched = packed.mask is not None and packed.mask.device.type == "cpu" and packed.branch_end.numel()
-        if branched and can_branch(self._language_model[0]):
+        # Not titles: their shared parts differ in length, and in bf16 a person's sums would depend on others.
+        if branched and adapter != BASE and can_branch(self._language_model[0]):
             return self._states_in_a_row(packed, adapter, gate)
         inputs = self._inputs(packed, adapter)
         mask = self._mask(packed.mask, inputs.dtype)
@@ -231,7 +232,8 @@ class RankingModel(nn.Module):
         lengths = [pack.words.shape[1] for pack in packs]
         inputs = torch.cat([self._inputs(asked.packed, asked.adapter) for asked in questions], 1)
         attention: dict[str, Any] = {}
-        if inputs.device.type == "cpu" and can_branch(self._language_model[0]):
+        titles = any(asked.adapter == BASE for asked in questions)  # see `states`
+        if inputs.device.type == "cpu" and not titles and can_branch(self._language_model[0]):
             attention["branching"] = Branching.of_all(packs, inputs.dtype)
             attention["attention_mask"] = attention["branching"].seen
         else:

@@ -30,15 +30,13 @@ def people(service: Service) -> People:
 def test_a_shard_gives_everybody_the_list_the_page_gives_alone(service: Service, people: People) -> None:
     histories = [people.history(row) for row in range(4)]
     coarse = in_bf16(service.recommender)
-    rounding = either(coarse, fp32=2e-3, bf16=0.1)
     for history, scored in zip(
         histories, score_shard(service.recommender, histories, ADAPTERS, 7), strict=True
     ):
         for adapter in ADAPTERS:
+            # base: sums over titles of many words, 0.24 apart on one processor
+            rounding = either(coarse, fp32=2e-3, bf16=0.5 if adapter == "base" else 0.1)
             alone = service.recommender.recommend(history, k=7, adapter=adapter)
-            if adapter == "base" and coarse:  # sums over titles of twenty words, each rounded
-                assert len(set(scored.lists[adapter].items) & {item.index for item in alone.items}) >= 5
-                continue
             assert scored.lists[adapter].items == tuple(item.index for item in alone.items)
             assert scored.lists[adapter].probabilities == pytest.approx(
                 [item.probability for item in alone.items], rel=rounding

@@ -101,10 +101,7 @@ def scores(ranker: Ranker, router: TorchRouter, histories: Sequence[tuple[int, .
     some = [h for h in histories if len(h) in (0, 1, 20)][:3]
     assert len({len(h) for h in some}) == 3
     routing = router.route(some)
-    return [
-        ranker.score(routing, some, ASKED, mode="branch"),
-        ranker.score(routing, some, ASKED, adapter="base", mode="title"),
-    ]
+    return [ranker.score(routing, some, ASKED, mode="branch")]
 
 
 def test_people_are_ranked_as_with_dense_masks(
@@ -123,7 +120,7 @@ def test_people_are_ranked_as_with_dense_masks(
     hook.remove()
     for found, expected in zip(rows, masked, strict=True):
         assert (found - expected).abs().max() < TOLERANCE < expected.std(1).min() / 10
-    in_rows, padded = seen[:2], seen[2:]
+    in_rows, padded = seen[:1], seen[1:]
     for one, many in zip(in_rows, padded, strict=True):
         assert one[0] == 1 and many[0] == 3 and one[1] < 3 * many[1], "padding was not computed"
 
