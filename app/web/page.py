@@ -1,5 +1,6 @@
 """The page: its head, its tabs, what survives a refresh, and the finished example that it opens with."""
 
+from functools import partial
 from html import escape
 from types import ModuleType
 from urllib.parse import quote
@@ -22,6 +23,9 @@ FORGET_AFTER = 4 * 3600
 WAITING = 32
 """Most requests in the page's queue; Gradio tells the next one at once that the line is full."""
 BITS = {"nf4": 4, "bf16": 16, "fp32": 32}
+
+PRESSED = "(_, newest) => [performance.now(), newest]"
+"""When a tab was pressed, in milliseconds since the page began, as the browser counts them."""
 
 
 def heading(service: Service) -> str:
@@ -46,15 +50,26 @@ def build_page(service: Service, shelf: Shelf, waiting: int = WAITING) -> gr.Blo
         adapter = gr.State(service.recommender.best_adapter)
         piece(_head(service, shelf), js_on_load=script("mode.js"), elem_id="head")
         said = piece("", elem_id="said")
+        now, newest = gr.Number(visible=False), gr.State(0.0, time_to_live=FORGET_AFTER)
         with gr.Tabs(selected=NAMES[0], overflow_behavior="wrap") as tabs:
             shared = Shared(visit=state, tab=opened, adapter=adapter, tabs=tabs)
             for tab in TABS:
                 with gr.Tab(tab.LABEL, id=tab.NAME) as opening:
                     tab.build(service, shared, visit, opens_with[tab.NAME])
-                opening.select(lambda name=tab.NAME: name, None, shared.tab, **AT_ONCE)
+                opening.select(
+                    partial(_newest, tab.NAME), [now, newest], [shared.tab, newest], js=PRESSED, **BY_HAND
+                )
         _remember(service, shared, visit, said)
     page.queue(max_size=waiting, default_concurrency_limit=1)
     return page
+
+
+def _newest(name: str, pressed: float, newest: float) -> tuple[object, ...]:
+    """The tab that is open, and when it was pressed. Requests overtake one another on a busy machine, and
+    Gradio tells of the first tab by itself while a page begins: the later press counts, not the later
+    request.
+    """
+    return (name, pressed) if pressed > newest else (gr.skip(), gr.skip())
 
 
 def _remember(service: Service, shared: Shared, visit: Visit, said: gr.HTML) -> None:

@@ -4,7 +4,7 @@ import csv
 import re
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.people import Visitor, open_tab
 
@@ -94,6 +94,29 @@ def test_training_runs_are_listed_with_curves_and_the_command_that_uses_them(vis
     page.wait_for_timeout(6_000)  # the clock has looked again: nothing changed, so nothing was redrawn
     expect(detail.get_by_text("optimizer.batch_size")).to_be_visible()
     visitor.screenshot("runs")
+    assert visitor.complaints == []
+
+
+def test_of_two_presses_the_later_counts_even_where_the_earlier_arrives_later(visitor: Visitor) -> None:
+    page = visitor.page
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        asked = route.request.post_data_json or {}
+        of_tab = (asked.get("event_data") or {}).get("value") == "Experts"
+        held.append(route) if of_tab and not held else route.continue_()
+
+    page.route("**/queue/join*", hold)
+    page.get_by_role("tab", name="Experts").click()
+    page.get_by_role("tab", name="Runs").click()
+    expect(page).to_have_url(re.compile("tab=runs"))
+    expect(page.locator("#run-list tbody tr")).to_have_count(2)
+    [late] = held
+    with page.expect_response("**/queue/join*") as answered:
+        late.continue_()
+    assert answered.value.ok
+    page.wait_for_timeout(2_000)
+    assert "tab=runs" in page.url
     assert visitor.complaints == []
 
 
