@@ -166,8 +166,7 @@ class RankingModel(nn.Module):
         """Last hidden states of every position, [B, S, H] in the backbone's compute dtype."""
         gate = mixture.as_kwargs() if adapter in self.gated else {}
         branched = packed.mask is not None and packed.mask.device.type == "cpu" and packed.branch_end.numel()
-        # Not titles: their shared parts differ in length, and in bf16 a person's sums would depend on others.
-        if branched and adapter != BASE and can_branch(self._language_model[0]):
+        if branched and can_branch(self._language_model[0]):
             return self._states_in_a_row(packed, adapter, gate)
         inputs = self._inputs(packed, adapter)
         mask = self._mask(packed.mask, inputs.dtype)
@@ -181,8 +180,7 @@ class RankingModel(nn.Module):
             adapter,
             self._inputs(row, adapter),
             branching.row(packed.positions),
-            # A 4-D mask is passed on unread, which keeps the backbone from making one of its own.
-            attention_mask=branching.seen,
+            attention_mask=branching.mask(),
             branching=branching,
             **gate,
             **({"adapter_lengths": branching.lengths} if isinstance(self.decoder, PeftModel) else {}),
@@ -232,10 +230,9 @@ class RankingModel(nn.Module):
         lengths = [pack.words.shape[1] for pack in packs]
         inputs = torch.cat([self._inputs(asked.packed, asked.adapter) for asked in questions], 1)
         attention: dict[str, Any] = {}
-        titles = any(asked.adapter == BASE for asked in questions)  # see `states`
-        if inputs.device.type == "cpu" and not titles and can_branch(self._language_model[0]):
+        if inputs.device.type == "cpu" and can_branch(self._language_model[0]):
             attention["branching"] = Branching.of_all(packs, inputs.dtype)
-            attention["attention_mask"] = attention["branching"].seen
+            attention["attention_mask"] = attention["branching"].mask()
         else:
             attention["attention_mask"] = self._mask(apart(packs), inputs.dtype)
         out = self.decoder(

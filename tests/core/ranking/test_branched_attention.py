@@ -1,6 +1,7 @@
 """Branches in one row say what a dense mask says, and cost what they hold."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -42,9 +43,9 @@ def dense(packed: Packed, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def branched(packed: Packed, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    branching = Branching.of(packed, torch.float32)
+    branching = Branching.of(packed, q.dtype)
     q, k, v = (branching.row(x).transpose(1, 2) for x in (q, k, v))
-    answer, _ = attend(torch.nn.Module(), q, k, v, branching.seen, branching=branching, scaling=WIDTH**-0.5)
+    answer, _ = attend(torch.nn.Module(), q, k, v, branching.mask(), branching=branching, scaling=WIDTH**-0.5)
     return branching.rows(answer)
 
 
@@ -54,12 +55,10 @@ def real(packed: Packed) -> Tensor:
 
 
 @pytest.mark.parametrize("together", [1, 6, 32, 1000])
-@pytest.mark.parametrize("copied", [1, 64 << 20])
 def test_the_same_numbers_as_with_a_dense_mask(
-    packed: Packed, monkeypatch: pytest.MonkeyPatch, together: int, copied: int
+    packed: Packed, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
     monkeypatch.setattr(branched_attention, "TOGETHER", together)
-    monkeypatch.setattr(branched_attention, "COPIED", copied)
     q, k, v = heads(packed, HEADS, 1), heads(packed, KEYS, 2), heads(packed, KEYS, 3)
     weights = torch.randn(*packed.words.shape, HEADS, WIDTH) * real(packed)[..., None, None]
     expected, found = dense(packed, q, k, v), branched(packed, q, k, v)
@@ -77,15 +76,27 @@ def test_a_row_holds_every_position_once_and_no_padding(
     row = branching.row(packed.words)
     assert row.shape == (1, sum(branching.lengths)) and sum(branching.lengths) == int(real(packed).sum())
     assert torch.equal(branching.rows(row)[real(packed)], packed.words[real(packed)])
-    assert branching.shape[3] == branched_attention.TOGETHER, "as long as ever, whoever is asked"
+    stops = [piece.own.stop for piece in branching.pieces]
+    assert [piece.own.start for piece in branching.pieces] == [0, *stops[:-1]], "every position in one piece"
     monkeypatch.setattr(branched_attention, "TOGETHER", 8)
-    longest = Branching.of(packed, torch.float32).shape[3]
-    assert longest == 41, "a branch is never cut: its title and its item"
+    pieces = Branching.of(packed, torch.float32).pieces
+    assert max(piece.own.stop - piece.own.start for piece in pieces) == 41, "a branch is never cut"
 
 
-def test_neighbours_share_a_problem(packed: Packed) -> None:
-    people, _, problems, _ = Branching.of(packed, torch.float32).shape
-    assert people == 3 < problems < packed.branch_end.numel()
+def test_neighbours_share_a_piece(packed: Packed) -> None:
+    pieces = Branching.of(packed, torch.float32).pieces
+    assert 3 < len(pieces) < 3 + packed.branch_end.numel()
+    assert max(piece.own.stop - piece.own.start for piece in pieces) <= branched_attention.TOGETHER
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_person_is_attended_to_alike_alone_and_in_company(packed: Packed, dtype: torch.dtype) -> None:
+    q, k, v = (heads(packed, n, n).detach().to(dtype) for n in (HEADS, KEYS, KEYS))
+    together = branched(packed, q, k, v)
+    for person, length in enumerate((packed.branch_end[:, -1] + 1).tolist()):
+        one = Packed(*(getattr(packed, f.name)[person : person + 1] for f in fields(Packed)))
+        alone = branched(one, *(x[person : person + 1] for x in (q, k, v)))
+        assert torch.equal(alone[0, :length], together[person, :length])
 
 
 @pytest.fixture
@@ -101,7 +112,8 @@ def scores(ranker: Ranker, router: TorchRouter, histories: Sequence[tuple[int, .
     some = [h for h in histories if len(h) in (0, 1, 20)][:3]
     assert len({len(h) for h in some}) == 3
     routing = router.route(some)
-    return [ranker.score(routing, some, ASKED, mode="branch")]
+    titles = ranker.score(routing, some, ASKED, adapter="base", mode="title")
+    return [ranker.score(routing, some, ASKED, mode="branch"), titles]
 
 
 def test_people_are_ranked_as_with_dense_masks(
@@ -120,7 +132,7 @@ def test_people_are_ranked_as_with_dense_masks(
     hook.remove()
     for found, expected in zip(rows, masked, strict=True):
         assert (found - expected).abs().max() < TOLERANCE < expected.std(1).min() / 10
-    in_rows, padded = seen[:1], seen[1:]
+    in_rows, padded = seen[:2], seen[2:]
     for one, many in zip(in_rows, padded, strict=True):
         assert one[0] == 1 and many[0] == 3 and one[1] < 3 * many[1], "padding was not computed"
 
