@@ -45,6 +45,7 @@ def new_model(backbone: Backbone, features: ItemFeatures, recipe: Recipe) -> Ran
         gate_width=features.collaborative.shape[1],
         gate_hidden=recipe.adapter.gate_hidden,
         gate_temperature=recipe.adapter.gate_temperature,
+        gate_init=recipe.adapter.gate_init,
     )
     if recipe.optimizer.gradient_checkpointing:
         decoder.activation_checkpointing_enable({"use_reentrant": False})

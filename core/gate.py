@@ -15,6 +15,8 @@ class Gate(nn.Module):
         layers: how many mixtures one person gets (1 = shared by all layers, the paper's choice).
         hidden: width of a hidden layer; None is the paper's linear gate.
         temperature: divides the logits; above 1 is softer.
+        zero: begin with all experts alike, whatever the person: the last layer starts at zero. Its gradient
+            is not zero as soon as experts differ, and they differ from their first step on.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class Gate(nn.Module):
         layers: int = 1,
         hidden: int | None = None,
         temperature: float = 1.0,
+        zero: bool = False,
     ) -> None:
         super().__init__()
         self.num_experts, self.layers, self.temperature = num_experts, layers, temperature
@@ -33,6 +36,10 @@ class Gate(nn.Module):
             if hidden is None
             else nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, out))
         )
+        if zero:
+            last = self.network[-1] if isinstance(self.network, nn.Sequential) else self.network
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, sequence: Tensor) -> Tensor:
         logits = self.network(sequence) / self.temperature

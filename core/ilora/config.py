@@ -27,6 +27,8 @@ class ILoraConfig(PeftConfig):
         gate_width: D, the width of the sequence vector that the gate reads.
         gate_hidden: width of the gate's hidden layer; None is the paper's linear gate.
         gate_temperature: divides the gate's logits; above 1 is softer.
+        gate_init: "random" as a linear layer is drawn (the papers' code); "zero" begins with every expert
+            alike for everybody, which is LoRA, and learns how far to depart from it.
         layers_to_transform: indices of the layers to adapt; None is all.
         layers_pattern: name of the module list that these indices count.
         modules_to_save: further modules that are trained and saved whole.
@@ -45,6 +47,7 @@ class ILoraConfig(PeftConfig):
     gate_width: int = 64
     gate_hidden: int | None = None
     gate_temperature: float = 1.0
+    gate_init: Literal["random", "zero"] = "random"
     layers_to_transform: list[int] | int | None = None
     layers_pattern: list[str] | str | None = field(default="layers")
     modules_to_save: list[str] | None = None
@@ -61,6 +64,8 @@ class ILoraConfig(PeftConfig):
             raise RecipeError(f"lora_dropout={self.lora_dropout} is not a probability below 1.")
         if self.gate not in ("shared", "per_layer"):
             raise RecipeError(f'gate="{self.gate}" is not known; choose "shared" or "per_layer".')
+        if self.gate_init not in ("random", "zero"):
+            raise RecipeError(f'gate_init="{self.gate_init}" is not known; choose "random" or "zero".')
         if self.gate_width < 1 or (self.gate_hidden is not None and self.gate_hidden < 1):
             raise RecipeError(
                 f"gate_width={self.gate_width} and gate_hidden={self.gate_hidden} must be positive "

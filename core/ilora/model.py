@@ -107,9 +107,8 @@ class ILoraModel(BaseTuner):
         # From a generator of its own: A and B begin the same with a gate and without.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch.initial_seed() + 1)
-            gate = Gate(
-                config.gate_width, config.num_experts, layers, config.gate_hidden, config.gate_temperature
-            )
+            shape = config.gate_width, config.num_experts, layers
+            gate = Gate(*shape, config.gate_hidden, config.gate_temperature, config.gate_init == "zero")
         # Loading with low_cpu_mem_usage builds on the meta device, where there is nothing to move yet.
         return gate if any(p.is_meta for p in gate.parameters()) else gate.to(device)
 

@@ -88,6 +88,10 @@ class AdapterRecipe(_Fields):
         None, description="hidden width of an MLP gate; none is the paper's linear gate"
     )
     gate_temperature: float = Field(1.0, gt=0, description="divides the gate's logits")
+    gate_init: Literal["random", "zero"] = Field(
+        "random",
+        description="random, as a linear layer is drawn; zero begins as LoRA, all experts alike for all",
+    )
     gate_reads: GateReads = Field(
         "history",
         description="what the gate sees of a person: history (iLoRA); or a control in its place: static "

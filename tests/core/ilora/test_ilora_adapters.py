@@ -61,6 +61,25 @@ def test_only_the_experts_and_the_gate_train(lm, embeds):
     assert moved == of_adapter(ours, "ilora")
 
 
+@pytest.mark.parametrize("gate_hidden", [None, 3])
+@pytest.mark.parametrize("gate", ["shared", "per_layer"])
+def test_a_gate_that_begins_at_zero_is_lora_for_everybody_and_learns(lm, embeds, gate, gate_hidden):
+    ours = get_peft_model(
+        lm.model, config(gate_init="zero", gate=gate, gate_hidden=gate_hidden), adapter_name="ilora"
+    )
+    sequences = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+    mixture = ours.base_model.experts_gate["ilora"]
+    assert torch.equal(mixture(sequences), torch.full_like(mixture(sequences), 1 / 4))
+    optimizer = torch.optim.SGD([p for p in ours.parameters() if p.requires_grad], lr=0.5)
+    for _ in range(4):
+        optimizer.zero_grad()
+        ours(inputs_embeds=embeds, sequence=sequences).last_hidden_state[..., 0].sum().backward()
+        optimizer.step()
+    learned = mixture(sequences)
+    assert (learned - 1 / 4).abs().max() > 1e-4
+    assert (learned[0] - learned[1]).abs().max() > 1e-5, "and differs between people"
+
+
 @pytest.mark.parametrize("targets", [None, "all-linear", ["q_proj", "v_proj"], r".*\.mlp\.(up|down)_proj"])
 def test_targets_are_found(lm, targets):
     ours = get_peft_model(lm, config(target_modules=targets, task_type="CAUSAL_LM"))
@@ -77,7 +96,9 @@ def test_layers_to_transform_limits_the_layers(lm):
 
 
 @pytest.mark.parametrize("road", ["decoder", "language model"])
-@pytest.mark.parametrize("changes", [{}, {"gate_hidden": 6}, {"gate": "per_layer"}, {"num_experts": 1}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"gate_hidden": 6}, {"gate": "per_layer"}, {"gate_init": "zero"}, {"num_experts": 1}]
+)
 def test_save_load_round_trip_is_exact(lm, shallow, copied, stir, embeds, tmp_path, road, changes):
     def part(model):
         return model.model if road == "decoder" else model

@@ -218,6 +218,7 @@ def test_gradient_checkpointing_gives_same_gradients(lm, stir, embeds, gate, giv
         ({"gate": "each"}, 'gate="each"'),
         ({"gate_width": 0}, "gate_width=0"),
         ({"gate_temperature": 0.0}, "gate_temperature=0.0"),
+        ({"gate_init": "ones"}, 'gate_init="ones"'),
     ],
 )
 def test_a_config_that_cannot_be_is_refused_in_a_sentence(wrong, sentence):
