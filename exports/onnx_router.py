@@ -65,7 +65,7 @@ def export_router(encoder: SASRec, gate: Gate | None, path: Path, retrieve: int 
     retrieved [B, C] int64, best first, equal scores by ascending index. Without a gate: ones, K = 1.
     The encoder and gate are copied: the caller's device, precision and train mode stay as they are.
     """
-    from exports.onnx_graph import write_graph  # torch and the exporter, needed only here
+    from exports.onnx_graph import write_graph  # torch and onnx, needed only here
 
     shape = RouterShape(
         num_items=encoder.shape.num_items,

@@ -1,5 +1,7 @@
 """Row 7: one person routed, ONNX Runtime against torch, one thread each."""
 
+import time
+
 import numpy as np
 import torch
 
@@ -12,7 +14,11 @@ from exports.onnx_graph import read_encoder
 from exports.onnx_router import OnnxRouter
 from tests.bench.conftest import Bench
 from tests.bench.people import People
-from tests.bench.timing import in_turns
+from tests.bench.timing import Measured, in_turns
+
+BLOCK = 25
+"""People who are routed before the other's turn comes. With one a turn, each finds the caches as the other
+left them; that is kept as a detail of the row."""
 
 
 def torch_twin(router: OnnxRouter) -> TorchRouter:
@@ -32,8 +38,23 @@ def test_one_person_is_routed(bench: Bench, product: Recommender, viewers: Peopl
         found, expected = router.route(one), twin.route(one)
         assert np.abs(found.gate - expected.gate).max() < 1e-5
         assert np.allclose(found.scores, expected.scores, rtol=1e-6, atol=1e-5)
-    turns, other = iter(people * 2), iter(people * 2)
-    runs = {"theirs": lambda: twin.route(next(other)), "ours": lambda: router.route(next(turns))}
-    took = in_turns(runs, len(people), warm_up=5)
-    bench.record("7", took.ratio("theirs", over="ours"), "both retrieve, too; history of 10")
-    bench.record("7-p50", took.of("ours"), scale=1000)
+    blocks = [people[start : start + BLOCK] for start in range(0, len(people), BLOCK)]
+    turns, other, seconds = iter(blocks * 2), iter(blocks * 2), []
+
+    def ours() -> None:
+        for one in next(turns):
+            began = time.perf_counter()
+            router.route(one)
+            seconds.append(time.perf_counter() - began)
+
+    def theirs() -> None:
+        for one in next(other):
+            twin.route(one)
+
+    took = in_turns({"theirs": theirs, "ours": ours}, len(blocks))
+    singly, other_singly = iter(people * 2), iter(people * 2)
+    runs = {"theirs": lambda: twin.route(next(other_singly)), "ours": lambda: router.route(next(singly))}
+    cold = in_turns(runs, len(people), warm_up=5).ratio("theirs", over="ours").value
+    note = f"both retrieve, too; history of 10; {BLOCK} people a turn, one after another"
+    bench.record("7", took.ratio("theirs", over="ours"), note, {"one person a turn": cold})
+    bench.record("7-p50", Measured.of(seconds[BLOCK:]), scale=1000)

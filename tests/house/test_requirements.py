@@ -11,7 +11,6 @@ ROOMS = {"app", "exports", "core", "quant"}
 # Needed while running, but imported by a library instead of by us. Each says by which, and for what.
 PLUGINS = {
     "gguf": "transformers reads GGUF files through it",
-    "onnxscript": "torch.onnx translates a model's graph with it",
 }
 
 
