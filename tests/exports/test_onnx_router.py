@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -67,6 +68,31 @@ def test_1000_real_histories_route_as_in_torch(twins: Twins, histories: list[tup
         chosen = np.take_along_axis(expected.scores, found.retrieved, axis=1)
         best = np.take_along_axis(expected.scores, expected.retrieved, axis=1)
         assert np.abs(chosen - best).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("layers", "heads", "gate"),
+    [
+        (1, 1, {}),
+        (3, 4, {"temperature": 0.5}),
+        (2, 2, {"hidden": 7}),
+        (1, 2, {"layers": 3}),
+        (2, 1, {"layers": 2, "hidden": 5, "temperature": 2.0}),
+    ],
+)
+def test_every_shape_routes_as_in_torch(tmp_path: Path, layers: int, heads: int, gate: dict[str, Any]) -> None:
+    torch.manual_seed(layers)
+    encoder = SASRec(EncoderShape(NUM_ITEMS, width=16, layers=layers, heads=heads, max_length=9))
+    experts = Gate(16, EXPERTS, **gate)
+    for parameter in (*encoder.parameters(), *experts.parameters()):  # biases too, which begin at zero
+        torch.nn.init.normal_(parameter, std=0.4)
+    export_router(encoder, experts, tmp_path / "gate.onnx", RETRIEVE)
+    people = [(), (5,), tuple(range(9)), tuple(range(30, 50)), (7, 7, 7)]
+    found = OnnxRouter(tmp_path / "gate.onnx").route(people)
+    expected = TorchRouter(encoder, experts, RETRIEVE).route(people)
+    for name in ("sequence", "gate", "scores"):
+        assert getattr(found, name).shape == getattr(expected, name).shape, name
+        assert np.allclose(getattr(found, name), getattr(expected, name), 1e-5, 1e-5), name
 
 
 def test_batch_mates_and_padding_change_nothing(twins: Twins) -> None:
