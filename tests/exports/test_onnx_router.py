@@ -80,7 +80,7 @@ def test_1000_real_histories_route_as_in_torch(twins: Twins, histories: list[tup
         (2, 1, {"layers": 2, "hidden": 5, "temperature": 2.0}),
     ],
 )
-def test_every_shape_routes_as_in_torch(tmp_path: Path, layers: int, heads: int, gate: dict[str, Any]) -> None:
+def test_any_shape_routes_as_in_torch(tmp_path: Path, layers: int, heads: int, gate: dict[str, Any]) -> None:
     torch.manual_seed(layers)
     encoder = SASRec(EncoderShape(NUM_ITEMS, width=16, layers=layers, heads=heads, max_length=9))
     experts = Gate(16, EXPERTS, **gate)
