@@ -23,6 +23,11 @@ def attention_flops(backbone: Backbone, seen: int) -> float:
     return 4.0 * config.num_hidden_layers * config.num_attention_heads * head * seen
 
 
+def head_flops(backbone: Backbone, tokens: int) -> float:
+    """Two per weight and token, of the vocabulary's head."""
+    return 2.0 * tokens * backbone.hidden_size * backbone.model.config.vocab_size
+
+
 def useful(packed: Packed) -> tuple[int, int]:
     """Tokens that are not padding, and pairs of them that see each other."""
     real = (packed.words != NONE) | (packed.items != NONE)  # (B, S)

@@ -1,6 +1,6 @@
 """Row 9: base, LoRA and iLoRA on one history, in one pass and in three."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -31,7 +31,12 @@ def test_a_comparison(bench: Bench, product: Recommender, bare: Backbone, viewer
     def together() -> list[Tensor]:
         return product.ranker.score_together(routing, history, asks)
 
-    _check_and_record(bench, bare, "9", together, apart, "what the page's comparison asks")
+    def base() -> Tensor:
+        [ask] = (ask for ask in asks if ask.adapter == "base")
+        return product.ranker.score(routing, [history], ask.candidates, "base", mode="title")
+
+    alone = {"ms, base alone": base}
+    _check_and_record(bench, bare, "9", together, apart, "what the page's comparison asks", alone)
 
 
 def test_three_rows_of_one_batch(bench: Bench, product: Recommender, bare: Backbone, viewers: People) -> None:
@@ -68,9 +73,13 @@ def _check_and_record(
     together: Callable[[], list[Tensor]],
     apart: Callable[[], list[Tensor]],
     note: str,
+    parts: Mapping[str, Callable[[], object]] | None = None,
 ) -> None:
+    """`parts` are timed too, and kept as details of the row."""
     for one, other in zip(together(), apart(), strict=True):
         assert (one - other).abs().max() <= TOLERANCE[bare.compute_dtype]
-    took = in_turns({"apart": apart, "together": together}, bench.of(15))
+    parts = parts or {}
+    took = in_turns({"apart": apart, "together": together, **parts}, bench.of(15))
     details = {"ms, together": 1000 * took.median("together"), "ms, apart": 1000 * took.median("apart")}
+    details |= {part: 1000 * took.median(part) for part in parts}
     bench.record(name, took.ratio("together", over="apart"), note, details)
