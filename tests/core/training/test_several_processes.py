@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from safetensors.torch import load_file
@@ -61,21 +61,32 @@ def alone(quick_recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.fixture(scope="module")
+@dataclass(frozen=True)
+class Launched:
+    """A run by `ilora train --launch` in two processes that has ended."""
+
+    run: Path
+    ended: subprocess.CompletedProcess[str]
+    each: str
+
+
+@pytest.fixture(scope="module", params=["whole", "share"])
 def together(
-    alone: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The same run by `ilora train --launch` in two processes, the backbone shared out between them."""
-    run = tmp_path_factory.mktemp("processes") / "together"
-    asked = [*command(settings, run, *SHARED_OUT), "--launch"]
-    return run, subprocess.run(asked, capture_output=True, text=True, timeout=800, check=False)
+    request: pytest.FixtureRequest,
+    alone: Path,
+    settings: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Launched:
+    """The same run in two processes: each holds the whole backbone (DDP), or a share of it (FSDP)."""
+    run = tmp_path_factory.mktemp("processes") / f"each-{request.param}"
+    asked = [*command(settings, run, *{"whole": TOGETHER, "share": SHARED_OUT}[request.param]), "--launch"]
+    ended = subprocess.run(asked, capture_output=True, text=True, timeout=800, check=False)
+    return Launched(run, ended, request.param)
 
 
 @pytest.mark.slow
-def test_two_processes_with_a_shared_backbone_learn_what_one_does(
-    alone: Path, together: tuple[Path, Any]
-) -> None:
-    run, ended = together
+def test_two_processes_learn_what_one_does(alone: Path, together: Launched) -> None:
+    run, ended = together.run, together.ended
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert len(curve(alone)) == 2
     for mine, theirs in zip(history(run), history(alone), strict=True):
@@ -89,8 +100,8 @@ def test_two_processes_with_a_shared_backbone_learn_what_one_does(
             assert (one[name] - other[name]).abs().max() < 2e-6, name
 
 
-def test_the_first_process_alone_writes_and_speaks(alone: Path, together: tuple[Path, Any]) -> None:
-    run, ended = together
+def test_the_first_process_alone_writes_and_speaks(alone: Path, together: Launched) -> None:
+    run, ended = together.run, together.ended
 
     def files(folder: Path) -> list[str]:
         found = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
@@ -100,14 +111,15 @@ def test_the_first_process_alone_writes_and_speaks(alone: Path, together: tuple[
     summary = json.loads((run / "summary.json").read_text())
     assert summary["processes"] == 2 and summary["steps"] == 2
     said = " ".join(ended.stderr.split())
-    assert said.count("Training in 2 processes (WORLD_SIZE=2) on the CPU, each holding a share") == 1
+    holding = {"whole": "the whole", "share": "a share"}[together.each]
+    assert said.count(f"Training in 2 processes (WORLD_SIZE=2) on the CPU, each holding {holding}") == 1
     assert ended.stdout.count("ilora: 2 steps") == 1
     for noise in ("Traceback", "torch/distributed", "Warning", "[transformers]"):
         assert noise not in ended.stderr
 
 
-def test_a_checkpoint_keeps_the_dropout_of_each_process(together: tuple[Path, Any]) -> None:
-    kept = load_file(checkpoints(together[0])[-1] / RANDOM)
+def test_a_checkpoint_keeps_the_dropout_of_each_process(together: Launched) -> None:
+    kept = load_file(checkpoints(together.run)[-1] / RANDOM)
     assert {"torch", "torch.1"} <= kept.keys()
     assert not kept["torch"].equal(kept["torch.1"])
     assert Team(0, 2).seed(7) == 7
