@@ -165,9 +165,8 @@ class RankingModel(nn.Module):
     def states(self, packed: Packed, adapter: str, mixture: Mixture) -> Tensor:
         """Last hidden states of every position, [B, S, H] in the backbone's compute dtype."""
         gate = mixture.as_kwargs() if adapter in self.gated else {}
-        # One answer is its prompt's only branch and needs no mask; there is something to save where many pad.
-        branched = packed.branch_end.numel() and (packed.mask is not None or len(packed.words) > 1)
-        if branched and packed.words.device.type == "cpu" and can_branch(self._language_model[0]):
+        branched = packed.mask is not None and packed.mask.device.type == "cpu" and packed.branch_end.numel()
+        if branched and can_branch(self._language_model[0]):
             return self._states_in_a_row(packed, adapter, gate)
         inputs = self._inputs(packed, adapter)
         mask = self._mask(packed.mask, inputs.dtype)
