@@ -249,6 +249,18 @@ def test_only_named_linears_are_adapted_and_unknown_names_are_told_what_there_is
         new_model(tiny("phi3"), features, load_recipe("demo-cpu", ["adapter.target_modules=[q_proj]"]))
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("gate_init", "zero"), ("gate_hidden", 7), ("gate_temperature", 2.0), ("gate", "per_layer")],
+)
+def test_what_a_recipe_says_of_the_gate_reaches_the_adapter(
+    tiny: Callable[[str], Backbone], features: ItemFeatures, field: str, value: object
+) -> None:
+    recipe = load_recipe("demo-cpu", [f"adapter.{field}={value}"])
+    config = new_model(tiny("phi3"), features, recipe).decoder.peft_config["ilora"]
+    assert getattr(config, field) == value
+
+
 # ---------------------------------------------------------------- tokenizers: chat and base, with and without
 
 
