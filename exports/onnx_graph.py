@@ -1,6 +1,6 @@
 """Encoder, gate and retrieval written as one ONNX graph, and the encoder read back. Needs torch.
 
-Node by node and not traced: traced from the module, twice as many nodes run, most of them to compute shapes,
+Node by node and not traced: traced from the module, nearly twice as many nodes run, many to compute shapes,
 and the last block is computed at every position where only the last one is read. Weights keep their names
 and their layout. What the graph must equal is `core.encoder.TorchRouter`.
 
