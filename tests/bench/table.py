@@ -1,4 +1,7 @@
-"""The README's table of speed, written from results.json:  python -m tests.bench.table"""
+"""The tables of speed, written from results.json: all rows in docs/speed.md, the main ones in the README.
+
+python -m tests.bench.table
+"""
 
 import re
 from collections.abc import Sequence
@@ -8,30 +11,58 @@ from tests.bench.machine import Machine
 from tests.bench.results import Row, read_rows
 from tests.bench.targets import TARGETS
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+REPOSITORY = Path(__file__).resolve().parents[2]
 OPENING = "<!-- bench: written from tests/bench/results.json, held by a test -->"
 CLOSING = "<!-- /bench -->"
-BEFORE = "## Recommend from the terminal"
-"""The section in front of which a README without the table gets it."""
-HEADING = """## How fast it is
+HEADLINES = (
+    "1-backward",
+    "2-einsum",
+    "3-separate-items",
+    "3-64-items",
+    "3b-64",
+    "4-catalogue",
+    "5",
+    "6-branch",
+    "7",
+    "8",
+    "9",
+    "11",
+    "11-memory",
+)
+"""Rows that the README shows."""
+HEADER = (
+    "| row | measured | against | value [quartiles] | target | reached |",
+    "| --- | --- | --- | --- | --- | --- |",
+)
 
-`make bench` measures ours and theirs in turns inside one run; a number is the median, with its quartiles.
-"""
+
+def short_block(rows: Sequence[Row]) -> str:
+    """The README's: the main rows, and which of all rows miss their target."""
+    judged = [row for row in rows if row.ok is not None]
+    missed = [row.id for row in judged if not row.ok]
+    which = f" Missed: {', '.join(missed)}." if missed else ""
+    return "\n".join(
+        [
+            OPENING,
+            "",
+            *HEADER,
+            *(_line(row) for row in rows if row.id in HEADLINES),
+            "",
+            f"{len(judged) - len(missed)} of {len(judged)} rows with a target reach it.{which}",
+            "",
+            CLOSING,
+        ]
+    )
 
 
 def block(rows: Sequence[Row]) -> str:
-    """Everything between the markers, markers included."""
+    """The whole table, its machines above and its notes below, markers included."""
     lines = [OPENING, ""]
     for sentence in dict.fromkeys(_machine(row).sentence for row in rows):
         ids = [row.id for row in rows if _machine(row).sentence == sentence]
         which = "" if len(ids) == len(rows) else f" (rows {', '.join(ids)})"
         lines += [f"Measured on: {sentence}{which}.", ""]
-    lines += [
-        "| row | measured | against | value [quartiles] | target | reached |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *(_line(row) for row in rows),
-        "",
-    ]
+    lines += [*HEADER, *(_line(row) for row in rows), ""]
     notes = [f"- {row.id}: {row.note}" for row in rows if row.note]
     return "\n".join([*lines, *([*notes, ""] if notes else []), CLOSING])
 
@@ -55,25 +86,34 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def readme_block(readme: str) -> str | None:
-    """The block that a README shows; None without markers."""
-    found = re.search(f"{re.escape(OPENING)}.*?{re.escape(CLOSING)}", readme, re.DOTALL)
+def shown_block(page: str) -> str | None:
+    """The block that a page shows; None without markers."""
+    found = re.search(f"{re.escape(OPENING)}.*?{re.escape(CLOSING)}", page, re.DOTALL)
     return found.group() if found else None
 
 
-def place(readme: str, new: str) -> str:
-    """The README with this block."""
-    old = readme_block(readme)
-    if old is not None:
-        return readme.replace(old, new)
-    return readme.replace(BEFORE, f"{HEADING}\n{new}\n\n{BEFORE}", 1)
+def place(page: str, new: str) -> str:
+    """The page with this block.
+
+    Raises:
+        ValueError: it has no place for one.
+    """
+    old = shown_block(page)
+    if old is None:
+        raise ValueError(f"The page has no place for a table: write {OPENING} and {CLOSING} into it.")
+    return page.replace(old, new)
+
+
+def pages(rows: Sequence[Row]) -> dict[Path, str]:
+    """The pages that show rows, and the block of each."""
+    return {REPOSITORY / "README.md": short_block(rows), REPOSITORY / "docs" / "speed.md": block(rows)}
 
 
 def main() -> None:
     rows = read_rows()
-    if rows:
-        README.write_text(place(README.read_text(encoding="utf-8"), block(rows)), encoding="utf-8")
-    print(f"{len(rows)} of {len(TARGETS)} rows are in {README.name}.")
+    for path, new in pages(rows).items():
+        path.write_text(place(path.read_text(encoding="utf-8"), new), encoding="utf-8")
+        print(f"{len(rows)} of {len(TARGETS)} rows are in {path.relative_to(REPOSITORY)}.")
 
 
 if __name__ == "__main__":

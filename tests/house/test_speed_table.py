@@ -1,4 +1,4 @@
-"""The README's table of speed is results.json, to the digit, and neither is there without the other."""
+"""The tables of speed are results.json, to the digit."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.bench.machine import this_machine
-from tests.bench.results import RESULTS, Row, read_rows, write_rows
-from tests.bench.table import CLOSING, OPENING, block, place, readme_block
+from tests.bench.results import Row, read_rows, write_rows
+from tests.bench.table import HEADLINES, OPENING, block, pages, place, short_block, shown_block
 from tests.bench.targets import TARGETS
 
 ISSUE_ROWS = ("1", "2", "3", "3b", "4", "5", "6", "7", "8", "9", "10", "11")
@@ -18,13 +18,22 @@ def row(name: str, value: float) -> Row:
     return Row(name, value, 0.9 * value, 1.1 * value, ok, 5, this_machine().as_dict(), "2026-01-01")
 
 
-def test_the_readme_shows_what_was_measured(repository: Path) -> None:
-    shown = readme_block((repository / "README.md").read_text(encoding="utf-8"))
-    rows = read_rows()
-    if shown is None:
-        assert not rows, f"{RESULTS.name} is there, but the README has no table: python -m tests.bench.table"
-    else:
-        assert shown == block(rows), "the README's table is another measurement: python -m tests.bench.table"
+def test_readme_and_docs_show_what_was_measured() -> None:
+    for path, measured in pages(read_rows()).items():
+        shown = shown_block(path.read_text(encoding="utf-8"))
+        assert shown == measured, f"{path.name} shows another measurement: python -m tests.bench.table"
+
+
+def test_the_readme_names_every_miss_and_shows_the_main_rows_only() -> None:
+    rows = [row("1-forward", 2.0), row("7", 6.0), row("7-p50", 0.5), row("10-catalogue", 1.2)]
+    short = short_block(rows)
+    assert "1 of 3 rows with a target reach it. Missed: 1-forward, 7-p50." in short
+    assert "| 7 |" in short and "| 7-p50 |" not in short
+    assert set(HEADLINES) <= set(TARGETS)
+
+
+def test_the_readme_is_read_at_a_sitting(repository: Path) -> None:
+    assert len((repository / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
 
 
 def test_every_row_kept_is_judged_by_its_target() -> None:
@@ -50,9 +59,11 @@ def test_a_row_measured_alone_keeps_the_others(tmp_path: Path) -> None:
     assert [(kept.id, kept.value) for kept in read_rows(path)] == [("1-forward", 1.0), ("7", 7.0)]
 
 
-def test_the_table_is_put_in_its_place_and_replaced_there() -> None:
-    readme = "# ilora\n\n## Recommend from the terminal\n\ntext\n"
+def test_the_table_is_replaced_in_its_place() -> None:
     first, second = block([row("7", 6.0)]), block([row("7", 7.0)])
-    once = place(readme, first)
-    assert once.index(OPENING) < once.index(CLOSING) < once.index("## Recommend from the terminal")
-    assert readme_block(place(once, second)) == second and place(once, second).count(OPENING) == 1
+    page = f"# Speed\n\n{first}\n\ntext\n"
+    replaced = place(page, second)
+    assert shown_block(replaced) == second and replaced.count(OPENING) == 1
+    assert replaced.startswith("# Speed") and replaced.endswith("text\n")
+    with pytest.raises(ValueError, match="no place"):
+        place("# Speed\n", second)
