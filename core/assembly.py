@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from peft import PeftModel, get_peft_model
 from torch import nn
+
+import quant.nf4  # noqa: F401  (before PEFT, which would import bitsandbytes with the whole compiler)
+
+# isort: split
+from peft import PeftModel, get_peft_model
 
 from core.ilora import ILoraConfig, targets_in
 from core.item_space import ItemFeatures, ItemSpace

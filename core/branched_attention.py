@@ -2,15 +2,20 @@
 
 A dense mask says who may see whom, but all S * S scores are made and most of them thrown away; and rows that
 are padded to the longest pass their padding through every linear. Here people lie one behind the other in one
-row, and each is attended to in pieces: the shared part by itself, then neighbouring branches, a few at a
-time, against the shared keys and their own. Nothing of a piece depends on who else is asked: a person's sums
-are the same alone as in any company.
+row. A person's shared part is attended to by itself; all his branches then meet the shared keys in one
+product, and their own in groups of neighbours, and one softmax runs over both. Nothing depends on who else is
+asked: a person's sums are the same alone as in any company.
+
+Products and softmax by themselves, and no flash attention: pieces are so small that a flash kernel for the
+CPU does 100 GFLOP/s where the products do 200 to 800 (two cores with AVX512-BF16). Scores are made in fp32,
+as a flash kernel makes them.
 
 On the CPU only: there time goes with the scores that are made. On a GPU a dense mask is one launch, and
 finding out how long rows are would wait for the device.
 
 Shapes: B people, S packed positions of the longest, n positions of all people, P positions of a shared part,
-T positions of a piece, A attention heads, G key heads, D head width.
+m positions of a person's branches, N groups of neighbouring branches, T positions of the longest group, A
+attention heads, G key heads, H = A / G, D head width.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,23 +32,56 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from core.packing import Packed
 
 NAME = "branched_sdpa"
-TOGETHER = 64
-"""Positions of a piece: of neighbouring branches, as many as fit. A branch that is longer is not cut."""
+TOGETHER = 32
+"""Positions of a group: of neighbouring branches, as many as fit. A branch that is longer is not cut."""
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Queries that are answered in one call: a shared part, or neighbouring branches.
+class Branches:
+    """A person's branches, N groups of neighbours.
 
     Attributes:
-        shared: where the shared part lies in the row; empty for a shared part itself, which is causal.
-        own: where the queries lie in the row.
-        seen: [T, P + T], added to scores: 0 where a key may be seen, -inf elsewhere; None is causal.
+        at: [N, T] int64, where a group's positions lie in the row; a shorter group repeats its last.
+        where: the m positions in the row, one after the other.
+        seen: [N, T, 1, T] float32, added to scores of a group's own keys: 0 where one may be seen, else -inf.
+        back: [m] int64, where in N * T a branch's position is; None where nothing is repeated.
     """
 
+    at: Tensor
+    where: slice
+    seen: Tensor
+    back: Tensor | None
+
+    @classmethod
+    def of(cls, first: int, prefix_end: int, ends: Sequence[int]) -> "Branches":
+        """Branches that end at `ends` of a person whose first position lies at `first` in the row."""
+        groups = list(_together(prefix_end, ends))
+        lengths = torch.tensor([group[-1] - group[0] for group in groups]).unsqueeze(1)  # (N, 1)
+        steps = torch.arange(int(lengths.max()))
+        starts = torch.tensor([first + group[0] + 1 for group in groups]).unsqueeze(1)
+        inside = steps < lengths  # (N, T)
+        seen = torch.full((len(groups), len(steps), len(steps)), -torch.inf)
+        for mask, group in zip(seen, groups, strict=True):
+            edges = torch.tensor(group)
+            owner = torch.repeat_interleave(edges[1:] - edges[:-1])  # which branch a position belongs to
+            size = len(owner)
+            mask[:size, :size][(owner.unsqueeze(0) == owner.unsqueeze(1)).tril()] = 0.0
+            mask[size:, size - 1] = 0.0  # what repeats the last is thrown away, but must not be NaN
+        back = None if inside.all() else inside.flatten().nonzero().flatten()
+        where = slice(first + prefix_end + 1, first + ends[-1] + 1)
+        return cls(starts + torch.minimum(steps, lengths - 1), where, seen.unsqueeze(2), back)
+
+    def take(self, row: Tensor) -> Tensor:
+        """The groups' positions of a row [n, ...]: [N * T, ...]."""
+        return row[self.where] if self.back is None else row.index_select(0, self.at.flatten())
+
+
+@dataclass(frozen=True)
+class Place:
+    """One person: where his shared part lies in the row, and his branches, if any."""
+
     shared: slice
-    own: slice
-    seen: Tensor | None
+    branches: Branches | None
 
 
 @dataclass(frozen=True)
@@ -54,48 +92,41 @@ class Branching:
         lengths: B, positions of each person; n in all.
         keep: [n] int64, which of the B * S packed positions they are.
         back: [B * S] int64, where a packed position lies in the row; for padding, its person's last.
-        pieces: in the order of the row, every position in one of them.
+        people: in the order of the row.
     """
 
     lengths: tuple[int, ...]
     keep: Tensor
     back: Tensor
-    pieces: tuple[Piece, ...]
+    people: tuple[Place, ...]
 
     @classmethod
-    def of(cls, packed: Packed, dtype: torch.dtype) -> "Branching":
-        """Of one batch; what is added to scores is in `dtype`."""
-        ends = packed.branch_end.tolist()
-        return cls._of(packed.prefix_end.tolist(), ends, packed.words.shape[1], dtype)
+    def of(cls, packed: Packed) -> "Branching":
+        """Of one batch."""
+        return cls._of(packed.prefix_end.tolist(), packed.branch_end.tolist(), packed.words.shape[1])
 
     @classmethod
-    def of_all(cls, packs: Sequence[Packed], dtype: torch.dtype) -> "Branching":
+    def of_all(cls, packs: Sequence[Packed]) -> "Branching":
         """Of several people, packed alone (B = 1 each), with branches or without."""
         prefixes = [int(pack.prefix_end) for pack in packs]
         ends = [pack.branch_end[0].tolist() for pack in packs]
-        return cls._of(prefixes, ends, max(pack.words.shape[1] for pack in packs), dtype)
+        return cls._of(prefixes, ends, max(pack.words.shape[1] for pack in packs))
 
     @classmethod
-    def _of(
-        cls, prefix_ends: Sequence[int], branch_ends: Sequence[Sequence[int]], size: int, dtype: torch.dtype
-    ) -> "Branching":
+    def _of(cls, prefix_ends: Sequence[int], branch_ends: Sequence[Sequence[int]], size: int) -> "Branching":
         """Of B people in S = size positions each."""
-        pieces: list[Piece] = []
+        people: list[Place] = []
         lengths: list[int] = []
         for prefix_end, ends in zip(prefix_ends, branch_ends, strict=True):
             first = sum(lengths)
-            shared = slice(first, first + prefix_end + 1)
-            pieces.append(Piece(slice(first, first), shared, None))
-            for own in _together(prefix_end, ends):
-                seen = _seen(prefix_end + 1, own, dtype)
-                start, stop = first + own[0] + 1, first + own[-1] + 1
-                pieces.append(Piece(shared, slice(start, stop), seen))
+            branches = Branches.of(first, prefix_end, ends) if ends else None
+            people.append(Place(slice(first, first + prefix_end + 1), branches))
             lengths.append((ends[-1] if ends else prefix_end) + 1)
         count = torch.tensor(lengths).unsqueeze(1)  # (B, 1)
         positions = torch.arange(size)  # (S,)
         back = count.cumsum(0) - count + torch.minimum(positions, count - 1)  # (B, S)
         keep = (positions < count).flatten().nonzero().flatten()
-        return cls(tuple(lengths), keep, back.flatten(), tuple(pieces))
+        return cls(tuple(lengths), keep, back.flatten(), tuple(people))
 
     def row(self, packed: Tensor) -> Tensor:
         """What lies at packed positions [B, S, ...] as one row [1, n, ...]."""
@@ -121,15 +152,6 @@ def _together(prefix_end: int, ends: Sequence[int]) -> Iterator[list[int]]:
         group.append(end)
     if len(group) > 1:
         yield group
-
-
-def _seen(shared: int, ends: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """What branches that end at `ends[1:]` see of P shared positions and of themselves: [T, P + T]."""
-    edges = torch.tensor(ends)
-    branch = torch.repeat_interleave(edges[1:] - edges[:-1])  # (T,) which one a position belongs to
-    own = (branch.unsqueeze(0) == branch.unsqueeze(1)).tril()
-    hidden = torch.cat([own.new_zeros(len(own), shared), ~own], 1)
-    return torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -torch.inf)
 
 
 def can_branch(model: PreTrainedModel) -> bool:
@@ -163,28 +185,58 @@ def attend(
         answer, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return answer, None
     parts = []
-    for piece in branching.pieces:
-        k, v = key[:, :, piece.own], value[:, :, piece.own]
-        if piece.seen is not None:
-            k = torch.cat([key[:, :, piece.shared], k], 2)  # (1, G, P + T, D)
-            v = torch.cat([value[:, :, piece.shared], v], 2)
-        parts.append(_attended(query[:, :, piece.own], k, v, piece.seen, kwargs))  # (1, T, A, D)
+    for place in branching.people:
+        parts.append(_shared(query, key, value, place.shared, kwargs))
+        if place.branches is not None:
+            parts.append(_branches(query, key, value, place.shared, place.branches, kwargs))
     return torch.cat(parts, 1), None
 
 
-def _attended(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, told: Mapping[str, Any]) -> Tensor:
-    """q [1, A, T, D] to k and v [1, G, keys, D]; causal where nothing is `seen`: [1, T, A, D]."""
+def _shared(q: Tensor, k: Tensor, v: Tensor, where: slice, told: Mapping[str, Any]) -> Tensor:
+    """A shared part attends to itself, causally: [1, P, A, D]."""
     answer = scaled_dot_product_attention(
-        q,
-        k,
-        v,
-        attn_mask=seen,
+        q[:, :, where],
+        k[:, :, where],
+        v[:, :, where],
         dropout_p=told.get("dropout", 0.0),
-        is_causal=seen is None,
+        is_causal=True,
         scale=told.get("scaling"),
         enable_gqa=q.shape[1] != k.shape[1],
     )
     return answer.transpose(1, 2)
+
+
+def _branches(
+    query: Tensor, key: Tensor, value: Tensor, shared: slice, own: Branches, told: Mapping[str, Any]
+) -> Tensor:
+    """Branches attend to the shared part and, each, to themselves: [1, m, A, D]."""
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (n, A, D), (n, G, D)
+    (groups, size), heads, width = own.at.shape, k.shape[1], k.shape[2]
+    scale = told.get("scaling") or width**-0.5
+    # The H query heads of a key head are rows of its products.
+    asked = _by_head(own.take(q).reshape(groups * size, heads, -1, width), torch.float32)  # (G, N * T, H, D)
+    rows = asked.flatten(1, 2) * scale
+    to_shared = rows @ k[shared].permute(1, 2, 0).float()  # (G, N * T * H, P)
+    own_keys = _by_head(own.take(k), torch.float32).view(heads * groups, size, width)
+    to_own = rows.view(heads * groups, -1, width) @ own_keys.transpose(1, 2)  # (G * N, T * H, T)
+    to_own = to_own.view(heads, groups, size, -1, size) + own.seen
+    scores = torch.cat([to_shared, to_own.view(heads, -1, size)], -1)
+    weights = nn.functional.dropout(scores.softmax(-1), told.get("dropout", 0.0))
+    before = to_shared.shape[-1]
+    of_shared, of_own = weights[..., :before].to(v.dtype), weights[..., before:].to(v.dtype)
+    answer = torch.baddbmm(
+        (of_shared @ _by_head(v[shared], v.dtype)).view(heads * groups, -1, width),
+        of_own.reshape(heads * groups, -1, size),
+        _by_head(own.take(v), v.dtype).view(heads * groups, size, width),
+    )
+    answer = answer.view(heads, groups * size, -1, width).transpose(0, 1).flatten(1, 2)  # (N * T, A, D)
+    return (answer if own.back is None else answer.index_select(0, own.back)).unsqueeze(0)
+
+
+def _by_head(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """[positions, G, ...] -> [G, positions, ...], contiguous, in one copy."""
+    # `to` alone leaves the order as it is where the dtype is the same already.
+    return x.transpose(0, 1).to(dtype, memory_format=torch.contiguous_format).contiguous()
 
 
 AttentionInterface.register(NAME, attend)

@@ -174,7 +174,7 @@ class RankingModel(nn.Module):
 
     def _states_in_a_row(self, packed: Packed, adapter: str, gate: Mapping[str, Tensor]) -> Tensor:
         """`states` of branches, everybody in one row: no padding, and no pair that sees nothing."""
-        branching = Branching.of(packed, self._embedding.weight.dtype)
+        branching = Branching.of(packed)
         row = replace(packed, words=branching.row(packed.words), items=branching.row(packed.items))
         hidden = self._decoded(
             adapter,
@@ -231,7 +231,7 @@ class RankingModel(nn.Module):
         inputs = torch.cat([self._inputs(asked.packed, asked.adapter) for asked in questions], 1)
         attention: dict[str, Any] = {}
         if inputs.device.type == "cpu" and can_branch(self._language_model[0]):
-            attention["branching"] = Branching.of_all(packs, inputs.dtype)
+            attention["branching"] = Branching.of_all(packs)
             attention["attention_mask"] = attention["branching"].mask()
         else:
             attention["attention_mask"] = self._mask(apart(packs), inputs.dtype)

@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 from quant.allocation import keep_memory
 from quant.cached import hold_dequantized
 from quant.devices import computes_bf16
+from quant.direct import answer_directly
 from quant.errors import BackboneError
 from quant.folder import file_sha256, read_folder, weights_sha256
 from quant.gguf import check_is_gguf, read_gguf
@@ -100,6 +101,7 @@ def load_backbone(
     model.requires_grad_(False)
     model.eval()
     keep_canonical(model)
+    answer_directly(model)
     if weights == "cached":
         tell("Holding the 4-bit weights dequantized.")
         hold_dequantized(model, precision.compute_dtype)

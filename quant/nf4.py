@@ -27,20 +27,30 @@ _NOISY = "bitsandbytes.backends.cpu.ops"
 
 
 @contextmanager
-def _quiet_first_import() -> Iterator[None]:
+def _first_import() -> Iterator[None]:
     # Importing bitsandbytes logs an error-looking line when the optional `kernels` package is absent;
     # the built-in kernels are used then, which is what we want.
     logger = logging.getLogger(_NOISY)
-    level = logger.level
+    level, compiler = logger.level, torch.compile
     logger.setLevel(logging.ERROR)
+    if not torch.cuda.is_available():
+        # It hands four fallbacks to torch.compile, which imports the compiler: two thirds of a second. A CPU
+        # has kernels of its own for two of them, and the others are optimizers that need CUDA here.
+        torch.compile = _as_it_is  # type: ignore[assignment]
     try:
         yield
     finally:
+        torch.compile = compiler
         logger.setLevel(level)
 
 
+def _as_it_is(function: Any = None, **_: Any) -> Any:
+    """`torch.compile` that compiles nothing."""
+    return _as_it_is if function is None else function
+
+
 if "bitsandbytes" not in sys.modules:
-    with _quiet_first_import():
+    with _first_import():
         import bitsandbytes as bnb
 else:
     import bitsandbytes as bnb

@@ -67,6 +67,7 @@ class GateContext:
         self._rows: tuple[Tensor, ...] | None = None
         self._build: Callable[[], tuple[Tensor, ...]] | None = None
         self._consumed = False
+        self._turned: dict[int, Tensor] = {}
 
     def clear(self) -> None:
         """Forget the mixture (not the pinned ones): a layer that needs one will say so."""
@@ -99,7 +100,7 @@ class GateContext:
 
     def _refresh(self, build: Callable[[], tuple[Tensor, ...]]) -> None:
         rows = build()
-        self._rows, self._consumed = rows, False
+        self._rows, self._consumed, self._turned = rows, False, {}
         if not rows[0].requires_grad:
             return
 
@@ -110,8 +111,8 @@ class GateContext:
         for row in rows:
             row.register_hook(mark)  # type: ignore[no-untyped-call]
 
-    def rows(self, layer_index: int) -> Tensor:
-        """The rows [B, 1, R] of one layer, in the compute dtype.
+    def rows(self, layer_index: int, dtype: torch.dtype | None = None) -> Tensor:
+        """The rows [B, 1, R] of one layer, in the compute dtype, or in `dtype` with the same numbers.
 
         Raises:
             AdapterError: no mixture is known.
@@ -123,4 +124,12 @@ class GateContext:
             )
         if self._consumed and torch.is_grad_enabled():
             self._refresh(self._build)
-        return self._rows[layer_index if len(self._rows) > 1 else 0]
+        rows = self._rows[layer_index if len(self._rows) > 1 else 0]
+        if dtype is None or dtype == rows.dtype:
+            return rows
+        if rows.requires_grad:
+            return rows.to(dtype)
+        # Once a pass, not once a linear: to turn eight numbers into others takes as long as to multiply them.
+        if id(rows) not in self._turned:
+            self._turned[id(rows)] = rows.to(dtype)
+        return self._turned[id(rows)]

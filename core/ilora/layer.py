@@ -144,20 +144,22 @@ class ILoraLinear(nn.Module, BaseTunerLayer):
     ) -> tuple[Tensor, Tensor, float]:
         """``A x``, mixed where there are experts, [B * S, R]; the transposed B [R, out]; and their scale."""
         config = self.configs[name]
-        u = F.linear(self.experts_dropout[name](x), self.experts_A[name].to(x.dtype))  # (B, S, R)
+        if self.training and config.lora_dropout > 0:
+            x = self.experts_dropout[name](x)
+        u = F.linear(x, self.experts_A[name].to(x.dtype))  # (B, S, R)
         scale = config.scaling
         if config.num_experts > 1:
             u, scale = u * self._rows_for(u, context), 1.0  # the rows carry the scale
         return u.flatten(0, -2).to(dtype), self.experts_B[name].to(dtype).t(), scale
 
     def _rows_for(self, u: Tensor, context: GateContext) -> Tensor:
-        rows = context.rows(self.layer_index)  # (B, 1, R)
+        rows = context.rows(self.layer_index, u.dtype)  # (B, 1, R)
         if rows.shape[0] != u.shape[0] and not context.broadcast:
             raise AdapterError(
                 f"The gate has {rows.shape[0]} rows, the batch {u.shape[0]}: one mixture per row."
             )
-        if rows.dtype != u.dtype or rows.device != u.device:
-            rows = rows.to(u)
+        if rows.device != u.device:
+            rows = rows.to(u.device)
         return rows if u.dim() == 3 else rows.squeeze(1)
 
     # ------------------------------------------------------------------ merging

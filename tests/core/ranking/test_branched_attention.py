@@ -43,7 +43,7 @@ def dense(packed: Packed, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def branched(packed: Packed, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    branching = Branching.of(packed, q.dtype)
+    branching = Branching.of(packed)
     q, k, v = (branching.row(x).transpose(1, 2) for x in (q, k, v))
     answer, _ = attend(torch.nn.Module(), q, k, v, branching.mask(), branching=branching, scaling=WIDTH**-0.5)
     return branching.rows(answer)
@@ -72,21 +72,25 @@ def test_the_same_numbers_as_with_a_dense_mask(
 def test_a_row_holds_every_position_once_and_no_padding(
     packed: Packed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    branching = Branching.of(packed, torch.float32)
+    branching = Branching.of(packed)
     row = branching.row(packed.words)
     assert row.shape == (1, sum(branching.lengths)) and sum(branching.lengths) == int(real(packed).sum())
     assert torch.equal(branching.rows(row)[real(packed)], packed.words[real(packed)])
-    stops = [piece.own.stop for piece in branching.pieces]
-    assert [piece.own.start for piece in branching.pieces] == [0, *stops[:-1]], "every position in one piece"
+    places = []
+    for place in branching.people:
+        places += [*range(place.shared.start, place.shared.stop)]
+        at = place.branches.at.flatten()
+        places += (at if place.branches.back is None else at[place.branches.back]).tolist()
+    assert places == list(range(sum(branching.lengths))), "every position once, in order"
     monkeypatch.setattr(branched_attention, "TOGETHER", 8)
-    pieces = Branching.of(packed, torch.float32).pieces
-    assert max(piece.own.stop - piece.own.start for piece in pieces) == 41, "a branch is never cut"
+    widths = [place.branches.at.shape[1] for place in Branching.of(packed).people]
+    assert max(widths) == 41, "a branch is never cut"
 
 
-def test_neighbours_share_a_piece(packed: Packed) -> None:
-    pieces = Branching.of(packed, torch.float32).pieces
-    assert 3 < len(pieces) < 3 + packed.branch_end.numel()
-    assert max(piece.own.stop - piece.own.start for piece in pieces) <= branched_attention.TOGETHER
+def test_neighbours_share_a_group(packed: Packed) -> None:
+    groups = [place.branches.at.shape for place in Branching.of(packed).people]
+    assert sum(count for count, _ in groups) < packed.branch_end.numel() / 2
+    assert sorted(size for _, size in groups)[0] <= branched_attention.TOGETHER
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
