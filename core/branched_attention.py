@@ -8,7 +8,8 @@ asked: a person's sums are the same alone as in any company.
 
 Products and softmax by themselves, and no flash attention: pieces are so small that a flash kernel for the
 CPU does 100 GFLOP/s where the products do 200 to 800 (two cores with AVX512-BF16). Scores are made in fp32,
-as a flash kernel makes them.
+as a flash kernel makes them. Where short rows train in bf16, with branches or without, products are faster by
+far (`_trains_short`).
 
 On the CPU only: there time goes with the scores that are made. On a GPU a dense mask is one launch, and
 finding out how long rows are would wait for the device.
@@ -20,6 +21,7 @@ attention heads, G key heads, H = A / G, D head width.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -34,6 +36,11 @@ from core.packing import Packed
 NAME = "branched_sdpa"
 TOGETHER = 32
 """Positions of a group: of neighbouring branches, as many as fit. A branch that is longer is not cut."""
+
+
+LONGEST = 512
+"""Positions of a row up to which training keeps its attention weights instead of making them anew on the way
+back; they grow with the square."""
 
 
 @dataclass(frozen=True)
@@ -177,33 +184,81 @@ def attend(
     branching: Branching | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """An attention function of transformers: query [1, A, n, D], key and value [1, G, n, D] -> [1, n, A, D].
+    """An attention function of transformers: query [B, A, n, D], key and value [B, G, n, D] -> [B, n, A, D].
 
-    Without a `branching` it is the library's own.
+    With a `branching` B is 1, and what is read is said by it. Without one it is the library's own, but where
+    short bf16 rows train on a CPU (`LONGEST`).
     """
-    if branching is None:
-        answer, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-        return answer, None
-    parts = []
-    for place in branching.people:
-        parts.append(_shared(query, key, value, place.shared, kwargs))
-        if place.branches is not None:
-            parts.append(_branches(query, key, value, place.shared, place.branches, kwargs))
-    return torch.cat(parts, 1), None
+    if branching is not None:
+        parts = []
+        for place in branching.people:
+            shared = place.shared
+            own = query[:, :, shared], key[:, :, shared], value[:, :, shared]
+            parts.append(_shared(*own, kwargs))
+            if place.branches is not None:
+                parts.append(_branches(query, key, value, place.shared, place.branches, kwargs))
+        return torch.cat(parts, 1), None
+    if _trains_short(query, key):
+        return _by_products(query, key, value, attention_mask, kwargs), None
+    answer, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    return answer, None
 
 
-def _shared(q: Tensor, k: Tensor, v: Tensor, where: slice, told: Mapping[str, Any]) -> Tensor:
+def _shared(q: Tensor, k: Tensor, v: Tensor, told: Mapping[str, Any]) -> Tensor:
     """A shared part attends to itself, causally: [1, P, A, D]."""
+    if _trains_short(q, k):
+        return _by_products(q, k, v, None, told)
     answer = scaled_dot_product_attention(
-        q[:, :, where],
-        k[:, :, where],
-        v[:, :, where],
+        q,
+        k,
+        v,
         dropout_p=told.get("dropout", 0.0),
         is_causal=True,
         scale=told.get("scaling"),
         enable_gqa=q.shape[1] != k.shape[1],
     )
     return answer.transpose(1, 2)
+
+
+def _trains_short(q: Tensor, k: Tensor) -> bool:
+    """Whether a flash kernel for the CPU would be the slower one: its way back takes seven times as long as
+    its way there at 28 bf16 positions (32 rows: 8 ms a layer, where products take 1)."""
+    trains = torch.is_grad_enabled() and q.requires_grad
+    small = q.shape[2] <= LONGEST and q.shape[2] == k.shape[2]
+    return trains and small and q.dtype == torch.bfloat16 and q.device.type == "cpu"
+
+
+def _by_products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, told: Mapping[str, Any]) -> Tensor:
+    """Attention over a mask, causal without one, by two products and a softmax in fp32: [B, n, A, D].
+
+    Scores are bf16, as in the eager attention of transformers.
+    """
+    (people, heads, size, width), groups = q.shape, k.shape[1]
+    shape = (people * groups, -1, width)
+    # The query heads of a key head are rows of its products.
+    rows = (q * (told.get("scaling") or width**-0.5)).reshape(shape)
+    hidden = _causal(size, heads // groups) if mask is None else _bias(mask, q.dtype)
+    if mask is not None:
+        hidden = hidden.expand(people, heads, -1, -1).reshape(people * groups, -1, size)
+    scores = torch.baddbmm(hidden, rows, k.reshape(shape).transpose(1, 2))  # (B * G, H * n, n)
+    weights = scores.softmax(-1, dtype=torch.float32)
+    weights = nn.functional.dropout(weights, told.get("dropout", 0.0)).to(v.dtype)
+    return (weights @ v.reshape(shape)).view(q.shape).transpose(1, 2)
+
+
+@lru_cache(maxsize=64)
+def _causal(size: int, heads: int) -> Tensor:
+    """What hides later positions from `heads` query heads, [1, heads * size, size] bf16."""
+    later = torch.full((size, size), -torch.inf, dtype=torch.bfloat16).triu(1)
+    return later.repeat(heads, 1).unsqueeze(0)
+
+
+def _bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to scores, for a mask that says so already or is bool."""
+    if mask.dtype != torch.bool:
+        return mask.to(dtype)
+    # Not -inf: a padded query may see nothing.
+    return torch.zeros(mask.shape, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)
 
 
 def _branches(

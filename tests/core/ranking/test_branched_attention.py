@@ -103,6 +103,47 @@ def test_a_person_is_attended_to_alike_alone_and_in_company(packed: Packed, dtyp
         assert torch.equal(alone[0, :length], together[person, :length])
 
 
+@pytest.mark.parametrize("masked", ["causal", "bool", "added"])
+def test_short_rows_train_as_with_a_flash_kernel(packed: Packed, masked: str) -> None:
+    q, k, v = (heads(packed, n, n).detach().bfloat16() for n in (HEADS, KEYS, KEYS))
+    mask = {"causal": None, "bool": packed.mask, "added": None}[masked]
+    if masked == "added":
+        mask = torch.zeros(packed.mask.shape, dtype=q.dtype).masked_fill(~packed.mask, -1e4)
+    weights = torch.randn(*packed.words.shape, HEADS, WIDTH).bfloat16() * real(packed)[..., None, None]
+    module = torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = HEADS // KEYS, True
+
+    def asked(with_products: bool) -> list[Tensor]:
+        rows = [x.clone().transpose(1, 2).requires_grad_() for x in (q, k, v)]
+        assert branched_attention._trains_short(rows[0], rows[1])
+        if with_products:
+            answer, _ = attend(module, *rows, mask, scaling=WIDTH**-0.5)
+        else:
+            answer = scaled_dot_product_attention(
+                *(x.float() for x in rows),
+                attn_mask=mask.float() if masked == "added" else mask,
+                is_causal=mask is None,
+                enable_gqa=True,
+            ).transpose(1, 2)
+        (answer * weights).sum().backward()
+        return [answer.float()[real(packed)], *(x.grad.float() for x in rows)]
+
+    for found, expected in zip(asked(True), asked(False), strict=True):
+        assert expected.abs().max() > 0.1
+        assert (found - expected).norm() < 0.01 * expected.norm()
+
+
+def test_long_rows_and_those_that_do_not_train_are_left_to_the_library() -> None:
+    trains = torch.zeros(1, HEADS, branched_attention.LONGEST, WIDTH, dtype=torch.bfloat16).requires_grad_()
+    longer = torch.zeros(1, HEADS, branched_attention.LONGEST + 1, WIDTH, dtype=torch.bfloat16)
+    assert branched_attention._trains_short(trains, trains)
+    assert not branched_attention._trains_short(longer.requires_grad_(), longer)
+    assert not branched_attention._trains_short(trains.detach(), trains.detach())
+    assert not branched_attention._trains_short(trains.float(), trains.float())
+    with torch.no_grad():
+        assert not branched_attention._trains_short(trains, trains)
+
+
 @pytest.fixture
 def dense_masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(ranking_model, "can_branch", lambda model: False)
