@@ -19,7 +19,7 @@ m positions of a person's branches, N groups of neighbouring branches, T positio
 attention heads, G key heads, H = A / G, D head width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -27,6 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.weak import WeakTensorKeyDictionary
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -237,9 +238,7 @@ def _by_products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, told: Map
     shape = (people * groups, -1, width)
     # The query heads of a key head are rows of its products.
     rows = (q * (told.get("scaling") or width**-0.5)).reshape(shape)
-    hidden = _causal(size, heads // groups) if mask is None else _bias(mask, q.dtype)
-    if mask is not None:
-        hidden = hidden.expand(people, heads, -1, -1).reshape(people * groups, -1, size)
+    hidden = _causal(size, heads // groups) if mask is None else _hidden(mask, people, heads, groups)
     scores = torch.baddbmm(hidden, rows, k.reshape(shape).transpose(1, 2))  # (B * G, H * n, n)
     weights = scores.softmax(-1, dtype=torch.float32)
     weights = nn.functional.dropout(weights, told.get("dropout", 0.0)).to(v.dtype)
@@ -253,12 +252,21 @@ def _causal(size: int, heads: int) -> Tensor:
     return later.repeat(heads, 1).unsqueeze(0)
 
 
-def _bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to scores, for a mask that says so already or is bool."""
-    if mask.dtype != torch.bool:
-        return mask.to(dtype)
-    # Not -inf: a padded query may see nothing.
-    return torch.zeros(mask.shape, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)
+def _hidden(mask: Tensor, people: int, heads: int, groups: int) -> Tensor:
+    """What a mask, bool or to be added, adds to scores: [B * G, H * n, n] bf16; once for all layers."""
+    found = _HIDDEN.get(mask)
+    if found is None:
+        added = mask
+        if mask.dtype == torch.bool:  # not -inf: a padded query may see nothing
+            lowest = torch.finfo(torch.bfloat16).min
+            added = torch.zeros(mask.shape, dtype=torch.bfloat16).masked_fill(~mask, lowest)
+        every = added.to(torch.bfloat16).expand(people, heads, -1, -1)
+        found = _HIDDEN[mask] = every.reshape(people * groups, -1, mask.shape[-1])
+    return found
+
+
+_HIDDEN: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
+"""Of masks that are in use; a layer's mask is every layer's, and goes when the pass does."""
 
 
 def _branches(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
+from core.branched_attention import LONGEST
 from core.data.dataset import Dataset
 from core.ilora import ALL_LINEAR
 from core.prompt import CHOICES, MAX_TITLE_TOKENS, Wording
@@ -125,7 +126,7 @@ def memory_of(
         model,
         holding,
         adapter,
-        Rows(batch.rows, batch.length, batch.masked),
+        Rows(batch.rows, batch.length, batch.masked, _by_products(recipe, batch, place, compute)),
         Scores(batch.asked, batch.supervised, width),
         place,
         _beside(recipe, model, shape, place),
@@ -133,6 +134,11 @@ def memory_of(
         trains_decoder=recipe.trained == "all",
         threads=recipe.run.threads,
     )
+
+
+def _by_products(recipe: Recipe, batch: Batch, place: Place, compute: int) -> bool:
+    """Whether attention keeps its probabilities (`core.branched_attention`)."""
+    return place == "cpu" and compute == 2 and recipe.mode != "branch" and batch.length <= LONGEST
 
 
 def _beside(recipe: Recipe, model: Architecture, shape: CatalogueShape, place: Place) -> Beside:

@@ -20,7 +20,8 @@ Variations: with a mask of its own keys and values are repeated for every head (
 as numbers by every layer (B S S e). Adapter dropout keeps a dropped copy of each adapted linear's input, and
 its mask: T in (e + 1) on CUDA, T in 2e on the CPU. Norms on queries and keys keep those in float32. A fused
 qkv is kept whole where values are a view of it. Step-by-step attention keeps B heads S S probabilities, but
-not its answer, which is then o's input alone.
+not its answer, which is then o's input alone; so does attention by products (`Rows.by_products`), whose keys
+and values are never repeated, and whose mask is kept once for all layers.
 """
 
 from dataclasses import dataclass
@@ -39,11 +40,13 @@ class Rows:
         rows: B.
         length: S.
         masked: whether attention is given a mask of its own (branches, rows of different lengths).
+        by_products: whether attention keeps its probabilities, as short bf16 rows do that train on a CPU.
     """
 
     rows: int
     length: int
     masked: bool = False
+    by_products: bool = False
 
     @property
     def positions(self) -> int:
@@ -107,24 +110,24 @@ def _norms(model: Architecture, rows: Rows) -> int:
 
 def _adapters(model: Architecture, adapter: AdapterShape, rows: Rows, width: int, place: Place) -> int:
     t, adapted = rows.positions, adapter.on(model)
+    again = model.eager or _fused(model) or rows.by_products
     inner = t * adapter.rank * width * (2 if adapter.gated else 1) * len(adapted)
     casts = 0 if width == 4 else sum(adapter.rank * (x.inputs + x.outputs) * width for x in adapted)
     if adapter.dropout:
         mask = 1 if place == "cuda" else width
         inputs = sum(t * x.inputs * (width + mask) for x in adapted)
     else:
-        inputs = t * width * sum(_distinct_inputs(model, adapted))
+        inputs = t * width * sum(_distinct_inputs(adapted, again))
     return inner + casts + inputs
 
 
-def _distinct_inputs(model: Architecture, adapted: tuple[Linear, ...]) -> list[int]:
+def _distinct_inputs(adapted: tuple[Linear, ...], again: bool) -> list[int]:
     """Widths of the tensors that adapters read, each once.
 
-    Attention's answer is kept by attention itself, but not where it is computed step by step, and in another
-    order of memory than o reads it where values are a view of a fused qkv.
+    Attention's answer is kept by attention itself, but not (`again`) where it is computed step by step, and
+    in another order of memory than o reads it where values are a view of a fused qkv.
     """
     shared = {x.block: x.inputs for x in adapted if x.name not in CLOSING}
-    again = model.eager or _fused(model)
     own = [x.inputs for x in adapted if x.name in CLOSING and (again or "attn" not in x.block)]
     return [*shared.values(), *own]
 
@@ -142,6 +145,10 @@ def _attention(model: Architecture, rows: Rows, width: int) -> int:
     keys = values = q if repeated else kv
     if not repeated and _fused(model):
         values = q + 2 * kv  # a view of the fused qkv keeps all of it
+    if (
+        rows.by_products
+    ):  # copies of queries, keys and values; probabilities in fp32 and as they are multiplied
+        return t * (q + 2 * kv) * width + rows.rows * model.heads * s * s * (4 + width)
     kept = t * (q + keys + values) * width
     if model.eager:
         square = rows.rows * model.heads * s * s

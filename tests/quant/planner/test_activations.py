@@ -8,6 +8,7 @@ from peft import get_peft_model
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
+from core.branched_attention import use_branches
 from core.ilora import ILoraConfig
 from quant.planner import AdapterShape, Rows, architecture_of, layer_saved
 
@@ -16,7 +17,13 @@ Configs = Callable[..., PretrainedConfig]
 
 
 def kept(
-    config: PretrainedConfig, dtype: torch.dtype, experts: int, dropout: float, masked: bool, layers: int
+    config: PretrainedConfig,
+    dtype: torch.dtype,
+    experts: int,
+    dropout: float,
+    masked: bool,
+    layers: int,
+    by_products: bool = False,
 ) -> int:
     """Bytes behind all that autograd saves in one forward pass, the model's own left out."""
     config.num_hidden_layers = layers
@@ -24,6 +31,8 @@ def kept(
         config.layer_types = ["full_attention"] * layers
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config, dtype=dtype).requires_grad_(False)
+    if by_products:
+        use_branches(model)
     adapter = ILoraConfig(r=8, num_experts=experts, lora_dropout=dropout, gate_width=16)
     decoder = get_peft_model(model.get_decoder(), adapter, adapter_name="mine").train()
     inputs = torch.randn(B, S, config.hidden_size, dtype=dtype, requires_grad=True)
@@ -65,6 +74,15 @@ def test_a_layer_keeps_what_the_table_says(
     three, two = (kept(config, dtype, experts, dropout, masked, layers) for layers in (3, 2))
     adapter = AdapterShape(8, gated=experts > 1, dropout=dropout > 0)
     told = layer_saved(model, adapter, Rows(B, S, masked), dtype.itemsize, "cpu")
+    assert told == pytest.approx(three - two, rel=0.02)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_short_bf16_rows_keep_their_probabilities(tiny_config: Configs, masked: bool) -> None:
+    config = tiny_config("llama")
+    three, two = (kept(config, torch.bfloat16, 4, 0.0, masked, layers, True) for layers in (3, 2))
+    rows = Rows(B, S, masked, by_products=True)
+    told = layer_saved(architecture_of(config), AdapterShape(8, gated=True), rows, 2, "cpu")
     assert told == pytest.approx(three - two, rel=0.02)
 
 
