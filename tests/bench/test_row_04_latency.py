@@ -1,9 +1,13 @@
 """Row 4: one person's ranking against the floor, a bare pass of the backbone over as many tokens."""
 
+import copy
+
 import torch
+from torch import nn
 
 from core.ilora import ILoraLinear
 from core.packing import pack_branches, pack_catalogue
+from quant.nf4 import Linear4bit, linears_4bit
 from tests.bench.conftest import Bench, Side
 from tests.bench.people import People
 from tests.bench.timing import in_turns
@@ -19,13 +23,16 @@ def test_one_recommendation_costs_one_bare_pass(bench: Bench, side: Side, viewer
         "branch": branched.words.shape[1],
     }
     decoder = bare.model.get_decoder()
+    stock = copy.deepcopy(decoder)
+    for _, linear in linears_4bit(stock):
+        linear.__class__ = Linear4bit  # as bitsandbytes answers
     inputs = {
         mode: torch.randn(1, size, bare.hidden_size).to(bare.compute_dtype) * 0.1
         for mode, size in sizes.items()
     }
 
     @torch.inference_mode()
-    def floor(mode: str) -> None:
+    def floor(mode: str, decoder: nn.Module = decoder) -> None:
         decoder(inputs_embeds=inputs[mode], use_cache=False)
 
     def second_stage() -> None:
@@ -47,6 +54,7 @@ def test_one_recommendation_costs_one_bare_pass(bench: Bench, side: Side, viewer
         "catalogue": lambda: product.recommend(history),
         "floor branch": lambda: floor("branch"),
         "branch": second_stage,
+        "stock": lambda: floor("catalogue", stock),
     }
     took = in_turns(runs, bench.of(25))
     for mode, size in sizes.items():
@@ -54,6 +62,7 @@ def test_one_recommendation_costs_one_bare_pass(bench: Bench, side: Side, viewer
         details = {"ms, ours": ours, "ms, floor": floor_ms}
         if mode == "catalogue":
             details["ms, the adapter's two products a linear alone"] = 1000 * took.median("adapter")
+            details["ms, floor with bitsandbytes' own linears"] = 1000 * took.median("stock")
         bench.record(
             f"4-{mode}{side.suffix}",
             took.ratio(mode, over=f"floor {mode}"),
