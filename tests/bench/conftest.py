@@ -15,6 +15,7 @@ from core.prompt import Wording
 from core.recommender import Recommender
 from exports.bundle import load_bundle
 from quant.backbone import Backbone, load_backbone
+from quant.nf4 import Linear4bit, linears_4bit
 from tests.bench.backbone_file import backbone_file
 from tests.bench.machine import this_machine
 from tests.bench.people import People, people
@@ -133,8 +134,11 @@ def product(movielens: Dataset) -> Recommender:
 
 @pytest.fixture(scope="session")
 def bare(product: Recommender) -> Backbone:
-    """The same NF4 backbone, untouched by PEFT: what stock code would run."""
-    return load_backbone(backbone_file(), "nf4")
+    """The same NF4 backbone without PEFT and with bitsandbytes' own linears: what stock code would run."""
+    backbone = load_backbone(backbone_file(), "nf4")
+    for _, linear in linears_4bit(backbone.model):
+        linear.__class__ = Linear4bit
+    return backbone
 
 
 @dataclass(frozen=True)

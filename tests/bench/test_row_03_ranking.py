@@ -12,19 +12,21 @@ from tests.bench.people import People
 from tests.bench.ranking_opponents import Asked, asked_of, ours, repeated_cache, separate
 from tests.bench.timing import InTurns, in_turns
 
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1.0}
-"""Of summed log-likelihoods and of scores: sums run in another order, and those in bf16 over twenty tokens of
-a long title. Candidates lie ten and more apart."""
+TOLERANCE = {torch.float32: (1e-3, 1e-3), torch.bfloat16: (1.5, 0.5)}
+"""Of summed log-likelihoods and of scores, the largest difference and the mean (rms): sums run in another
+order, and those in bf16 over twenty tokens of a long title. Against fp32, ours and each opponent's are off by
+0.7 to 1.2 at most and by 0.21 to 0.26 in the mean, over 160 titles. Candidates lie ten and more apart."""
 OPPONENTS = ("separate", "kv", "newline", "64")
 
 
 def agree(product: Recommender, asked: Asked, dtype: torch.dtype) -> None:
     """The opponents that see the same tokens must find the same scores."""
     found = ours(product.ranker, asked)
-    assert found.std(1).min() > 10 * TOLERANCE[torch.float32], "the candidates must differ"
+    assert found.std(1).min() > 10 * TOLERANCE[torch.float32][0], "the candidates must differ"
     for opponent in (separate, repeated_cache):
         theirs = opponent(product.ranker, asked)
-        assert (theirs - found).abs().max() <= TOLERANCE[dtype], opponent.__name__
+        largest, mean = (theirs - found).abs().max(), (theirs - found).square().mean().sqrt()
+        assert largest <= TOLERANCE[dtype][0] and mean <= TOLERANCE[dtype][1], opponent.__name__
         for one, other in zip(theirs, found, strict=True):
             assert torch.corrcoef(torch.stack([one, other]))[0, 1] > 0.99, opponent.__name__
 
