@@ -130,14 +130,17 @@ def board(service: Service) -> str:
     ]
     shown = [(f"{name} (n = {hint.split()[0]})", hint) for name, hint in clusters]
     genres = [(name, "share of the history entries") for name in atlas.genres[:MOST_GENRES]]
-    return heat(
+    groups = heat(
         "Experts and groups of people",
         "How much of its weight an expert gets in each group, against its mean weight: 1.20 is a fifth more "
         "than everywhere. Groups are people close together in the encoder’s space (k-means), named by what "
         "stands out in their histories.",
         shown,
         atlas.by_cluster.tolist(),
-    ) + heat(
+    )
+    if not genres:
+        return f'{groups}<p class="fine">This catalogue names no genres that many histories have.</p>'
+    return groups + heat(
         "Experts and genres",
         "How often a genre occurs in the histories that an expert serves, counted by its weight, against all "
         "histories. Numbers near 1 mean that the expert does not care for the genre.",

@@ -133,10 +133,33 @@ def choose_visitors(names: Sequence[str], shares: NDArray[np.float64], count: in
     surplus = shares - shares.mean(0)
     free = surplus.copy()
     chosen: list[tuple[int, str]] = []
-    while len(chosen) < count and free.max() > 0:
+    while len(chosen) < count and free.size and free.max() > 0:
         row = int(np.unravel_index(int(free.argmax()), free.shape)[0])
         order = np.argsort(-surplus[row], kind="stable")
         telling = [i for i in order if shares[row, i] >= TELLING_SHARE][:2] or [order[0]]
         chosen.append((row, join_words([names[i] for i in telling])))
         free[row], free[:, telling] = -1.0, -1.0
     return chosen
+
+
+def fill_visitors(
+    chosen: Sequence[tuple[int, str]], lasts: Sequence[Item], popularity: Sequence[int], done: str, count: int
+) -> list[tuple[int, str]]:
+    """More example people where tastes name too few, as in a catalogue without genres: `count` in all.
+
+    Each is the first person whose last item is a popular one that nobody before ended with, and is named by it.
+
+    Args:
+        lasts: U, the last item of every history.
+        popularity: of every item.
+        done: what people did with items: "played".
+    """
+    filled, rows = list(chosen), {row for row, _ in chosen}
+    endings: set[int] = set()
+    for row in sorted(range(len(lasts)), key=lambda row: -popularity[lasts[row].index]):
+        if len(filled) >= count:
+            break
+        if row not in rows and lasts[row].index not in endings:
+            filled.append((row, f"last {done}: {lasts[row].name}"))
+            endings.add(lasts[row].index)
+    return filled

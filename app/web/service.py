@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.metrics import Meter
 from app.web.atlas import Atlas, draw_atlas
-from app.web.portraits import Portrait, choose_visitors, portraits, trait_shares
+from app.web.portraits import Portrait, choose_visitors, fill_visitors, portraits, trait_shares
 from app.web.turnstile import Turnstile
 from core.assets import Progress
 from core.catalog import Catalog, Item
@@ -110,9 +110,11 @@ class Service:
         routing = recommender.router.route(histories)
         self.portraits: tuple[Portrait, ...] = portraits(routing.gate, names, shares)
         self.atlas: Atlas = draw_atlas(routing.sequence, routing.gate, names, shares)
+        lasts = [self.catalog[history[-1]] for history in histories]
+        chosen = choose_visitors(names, shares, EXAMPLES)
+        chosen = fill_visitors(chosen, lasts, self.catalog.popularity, self.domain.done, EXAMPLES)
         self.visitors: tuple[Visitor, ...] = tuple(
-            Visitor(row, dataset.users[self.cases[row].user], words)
-            for row, words in choose_visitors(names, shares, EXAMPLES)
+            Visitor(row, dataset.users[self.cases[row].user], words) for row, words in chosen
         )
 
     @property

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from app.web.portraits import choose_visitors, join_words, portraits, trait_shares, traits_of
+from app.web.portraits import (
+    choose_visitors,
+    fill_visitors,
+    join_words,
+    portraits,
+    trait_shares,
+    traits_of,
+)
 from core.catalog import Catalog, Item
 
 CATALOG = Catalog(
@@ -51,6 +58,15 @@ def test_example_visitors_differ_in_what_they_are_named_by() -> None:
     chosen = choose_visitors(names, shares, 4)
     assert len({row for row, _ in chosen}) == 4
     assert len({words.split(" and ")[0] for _, words in chosen}) == 4
+
+
+def test_where_nothing_has_a_genre_people_are_named_by_their_last_item() -> None:
+    items = [Item(index, str(index), f"Game {index}") for index in range(5)]
+    assert choose_visitors([], np.zeros((6, 0)), 3) == []
+    lasts = [items[place] for place in (0, 2, 2, 1, 4, 3)]
+    filled = fill_visitors([(3, "Jazz")], lasts, [1, 9, 5, 7, 0], "played", 3)
+    assert filled == [(3, "Jazz"), (5, "last played: Game 3"), (1, "last played: Game 2")]
+    assert fill_visitors(filled, lasts, [0] * 5, "played", 3) == filled, "there are enough"
 
 
 def test_words_are_joined_as_people_do() -> None:

@@ -14,7 +14,7 @@ PEOPLE, ARTISTS = 200, 400
 GENRES = ("rock", "jazz", "folk", "soul", "techno", "metal", "blues", "pop")
 
 
-def music_bundle(folder: Path, name: str = "music") -> Made:
+def music_bundle(folder: Path, name: str = "music", with_genres: bool = True) -> Made:
     """A bundle with random weights for `PEOPLE` listeners of `ARTISTS` artists, whose names are no film's.
 
     It names its data set by folder, so that nothing is put into the cache.
@@ -35,7 +35,8 @@ def music_bundle(folder: Path, name: str = "music") -> Made:
         rows.writerow(["item", "title", "genres"])
         for index, place in artist.items():
             styles = {GENRES[genres.index(genre) % len(GENRES)] for genre in movielens.catalog[index].genres}
-            rows.writerow([f"a{place}", f"The {place:03d} Band", "|".join(sorted(styles))])
+            told = "|".join(sorted(styles)) if with_genres else ""
+            rows.writerow([f"a{place}", f"The {place:03d} Band", told])
     data = folder / "my-music"
     import_dataset(
         Wanted(
