@@ -15,7 +15,8 @@ CLUSTERS = 8
 """As many groups as the evaluation looks at when it asks who is served worse."""
 SEED = 7
 COMMON = 0.05
-"""A genre that fewer than this part of all history entries have is left out: its lift would be noise."""
+"""A genre that fewer than this part of all history entries have is left out: its lift would be noise. Titles
+that stand for tastes (`portraits.TITLES`) are the most frequent there are."""
 TINY = 1e-12
 """Weight of an expert that nobody is given: its lifts are 0, not a division by nothing."""
 
@@ -74,8 +75,13 @@ def draw_atlas(
     names: Sequence[str],
     traits: Floats,
     seed: int = SEED,
+    common: float = COMMON,
 ) -> Atlas:
-    """Encoder states [U, D], gates [U, K] and trait shares [U, T] of the same U people -> the atlas."""
+    """Encoder states [U, D], gates [U, K] and trait shares [U, T] of the same U people -> the atlas.
+
+    Args:
+        common: traits that fewer than this part of all history entries have are left out.
+    """
     people = len(sequence)
     wide = sequence.astype(np.float64)
     pca = PCA(2, svd_solver="full").fit(wide)
@@ -87,13 +93,13 @@ def draw_atlas(
     points += (1 - points.max(0)) / 2
     weights = gate.astype(np.float64)
     clusters, by_cluster = _clusters(wide, weights, names, traits, seed)
-    common = [
+    kept = [
         place
         for place in np.argsort(-traits.mean(0), kind="stable").tolist()
-        if traits[:, place].mean() >= COMMON
+        if traits[:, place].mean() >= common
     ]
-    over_all = traits.mean(0)[common]
-    lifts = (weights.T @ traits[:, common]) / np.maximum(weights.sum(0), TINY)[:, None] / over_all
+    over_all = traits.mean(0)[kept]
+    lifts = (weights.T @ traits[:, kept]) / np.maximum(weights.sum(0), TINY)[:, None] / over_all
     leaders = weights.argmax(1)
     logs = np.log(weights, out=np.zeros_like(weights), where=weights > 0)
     return Atlas(
@@ -107,7 +113,7 @@ def draw_atlas(
         entropy=float(-(weights * logs).sum(1).mean()),
         clusters=clusters,
         by_cluster=by_cluster,
-        genres=tuple(names[place] for place in common),
+        genres=tuple(names[place] for place in kept),
         by_genre=lifts,
     )
 

@@ -89,7 +89,8 @@ def legend(service: Service) -> str:
     return (
         f'<div class="measured"><p class="lead" title="{hint}">{sentence(atlas)}</p><div class="scroll" '
         'tabindex="0" role="region" aria-label="The experts"><table><thead><tr><th scope="col">Expert</th>'
-        '<th scope="col" title="genres and eras that the tenth of people who lean on it most have more of">'
+        '<th scope="col" title="genres and eras, or titles, that '
+        'the tenth of people who lean on it most have more of">'
         'Its people have more</th><th scope="col" title="mean gate weight over all people">Mean weight'
         '</th><th scope="col" title="people whose largest weight it is">Leads</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></div>"
@@ -139,11 +140,11 @@ def board(service: Service) -> str:
         atlas.by_cluster.tolist(),
     )
     if not genres:
-        return f'{groups}<p class="fine">This catalogue names no genres that many histories have.</p>'
+        return f'{groups}<p class="fine">No {service.tastes} are in enough histories to be compared.</p>'
     return groups + heat(
-        "Experts and genres",
-        "How often a genre occurs in the histories that an expert serves, counted by its weight, against all "
-        "histories. Numbers near 1 mean that the expert does not care for the genre.",
+        f"Experts and {service.tastes}",
+        "How often each occurs in the histories that an expert serves, counted by its weight, against all "
+        "histories. Numbers near 1 mean that the expert does not care for it.",
         genres,
         atlas.by_genre[:, :MOST_GENRES].tolist(),
     )

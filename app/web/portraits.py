@@ -1,5 +1,6 @@
 """Who leans on which expert, in words computed from histories; and example visitors, named the same way."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ MIN_T, MIN_LIFT = 3.0, 1.15
 large enough to notice."""
 TELLING_SHARE = 1 / 3
 """An example person is named by traits that at least this part of the history has."""
+TITLES = 25
+"""So many titles stand for tastes where nothing has a genre: as many as there are genres elsewhere."""
 _ERAS = ((1970, "pre-1970"), (1980, "1970s"), (1990, "1980s"))
 
 
@@ -77,15 +80,32 @@ def trait_shares(
 ) -> tuple[list[str], NDArray[np.float64]]:
     """U histories -> T trait names and [U, T] shares: which part of each history has the trait.
 
-    `many` is what several items are called.
+    Traits are genres and eras; in a catalogue that has neither, the titles that most histories hold. `many`
+    is what several items are called.
     """
     names = sorted({trait for item in catalog.items for trait in traits_of(item, many)})
+    if not names:
+        return _title_shares(catalog, histories)
     column = {name: position for position, name in enumerate(names)}
     shares = np.zeros((len(histories), len(names)))
     for row, history in zip(shares, histories, strict=True):
         for index in history:
             row[[column[trait] for trait in traits_of(catalog[index], many)]] += 1 / len(history)
     return names, shares
+
+
+def _title_shares(
+    catalog: Catalog, histories: Sequence[Sequence[int]]
+) -> tuple[list[str], NDArray[np.float64]]:
+    holders = Counter(index for history in histories for index in set(history))
+    titles = [index for index, _ in holders.most_common(TITLES)]
+    column = {index: position for position, index in enumerate(titles)}
+    shares = np.zeros((len(histories), len(titles)))
+    for row, history in zip(shares, histories, strict=True):
+        for index in history:
+            if index in column:
+                row[column[index]] += 1 / len(history)
+    return [catalog[index].name for index in titles], shares
 
 
 def portraits(
@@ -145,9 +165,10 @@ def choose_visitors(names: Sequence[str], shares: NDArray[np.float64], count: in
 def fill_visitors(
     chosen: Sequence[tuple[int, str]], lasts: Sequence[Item], popularity: Sequence[int], done: str, count: int
 ) -> list[tuple[int, str]]:
-    """More example people where tastes name too few, as in a catalogue without genres: `count` in all.
+    """More example people where tastes name too few: `count` in all.
 
-    Each is the first person whose last item is a popular one that nobody before ended with, and is named by it.
+    Each is the first person whose last item is a popular one that nobody before ended with, and is named by
+    it.
 
     Args:
         lasts: U, the last item of every history.

@@ -27,7 +27,7 @@ def leaning(done: Recommendation, portraits: Sequence[Portrait], whose: str, dom
     reason = (
         f"the one that people with more {words} in their histories lean on most"
         if words
-        else "which no single genre or era explains"
+        else "which no single taste explains"
     )
     return f"{whose} leans on expert {expert_letter(strongest)} ({percent(weight)}), {reason}."
 

@@ -6,8 +6,15 @@ from functools import cached_property
 from pathlib import Path
 
 from app.metrics import Meter
-from app.web.atlas import Atlas, draw_atlas
-from app.web.portraits import Portrait, choose_visitors, fill_visitors, portraits, trait_shares
+from app.web.atlas import COMMON, Atlas, draw_atlas
+from app.web.portraits import (
+    Portrait,
+    choose_visitors,
+    fill_visitors,
+    portraits,
+    trait_shares,
+    traits_of,
+)
 from app.web.turnstile import Turnstile
 from core.assets import Progress
 from core.catalog import Catalog, Item
@@ -107,9 +114,12 @@ class Service:
         say(f"Describing the experts by {len(self.cases)} people’s histories.")
         histories = [case.history for case in self.cases]
         names, shares = trait_shares(self.catalog, histories, self.domain.many)
+        plain = not any(traits_of(item) for item in self.catalog.items)
+        self.tastes = self.domain.many if plain else "genres"
         routing = recommender.router.route(histories)
         self.portraits: tuple[Portrait, ...] = portraits(routing.gate, names, shares)
-        self.atlas: Atlas = draw_atlas(routing.sequence, routing.gate, names, shares)
+        common = 0.0 if plain else COMMON
+        self.atlas: Atlas = draw_atlas(routing.sequence, routing.gate, names, shares, common=common)
         lasts = [self.catalog[history[-1]] for history in histories]
         chosen = choose_visitors(names, shares, EXAMPLES)
         chosen = fill_visitors(chosen, lasts, self.catalog.popularity, self.domain.done, EXAMPLES)
