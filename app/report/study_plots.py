@@ -52,15 +52,13 @@ def _collapse(numbers: Mapping[str, Any]) -> Figure:
         fill = expert_colour(expert).fill
         shares.barh(names, widths, left=left, color=fill, label=f"expert {expert_letter(expert)}")
     shares.set_xlabel("mean share of the experts")
-    shares.legend(
-        ncols=numbers["experts"], fontsize=7, loc="lower left", bbox_to_anchor=(0, 1), frameon=False
-    )
+    figure.legend(loc="outside upper center", ncols=numbers["experts"], frameon=False)
     shares.invert_yaxis()
     information.barh(names, [numbers["gates"][name]["information"] for name in names], color=ILORA)
-    information.set_xlabel("expert and person share, nats")
+    information.set_xlabel("information on the person, nats")
     information.set_yticks([])
     information.invert_yaxis()
-    information.margins(x=0.4)
+    information.margins(x=0.5)
     for place, name in enumerate(names):
         told = numbers["gates"][name]
         count = len(told["alarms"])
