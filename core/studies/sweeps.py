@@ -26,13 +26,15 @@ EXPERT_RANK = 2
 EXPERTS = (1, 2, 4, 8, 16)
 SCALE = 4
 """alpha / r of every arm: the demo's, so that a uniform mixture has the same scale at every rank."""
-GATES = {
-    "none": "no gate: plain LoRA",
-    "static": "nothing: one learned mixture",
-    "random": "a random vector per person",
-    "tokens": "the titles, unordered",
-    "history": "the sequence: iLoRA",
+GATES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "none": ("no gate: plain LoRA", ()),
+    "static": ("nothing: one learned mixture", ("adapter.gate_reads=static",)),
+    "random": ("a random vector per person", ("adapter.gate_reads=random",)),
+    "tokens": ("the titles, unordered", ("adapter.gate_reads=tokens",)),
+    "history": ("the sequence: iLoRA", ("adapter.gate_reads=history",)),
+    "zero": ("the sequence, all experts alike at first", ("adapter.gate_init=zero",)),
 }
+"""Arms: what guides the gate, and the settings that say so."""
 QUESTIONS = {
     "gate": "Which knowledge of a person should guide the experts, or none?",
     "experts": "How many experts, at the same total rank and at the same rank each?",
@@ -81,10 +83,9 @@ class Arms:
 def gate_arms(dataset: str, steps: int, seed: int) -> Arms:
     """What guides the gate."""
     planned, labels = [], []
-    for place, (reads, label) in enumerate(GATES.items()):
-        method = "lora" if reads == "none" else "ilora"
-        own = () if reads == "none" else (f"adapter.gate_reads={reads}",)
-        planned.append(_planned(f"{dataset}-gate-{reads}-{seed}", dataset, steps, seed, method, own))
+    for place, (name, (label, own)) in enumerate(GATES.items()):
+        method = "lora" if name == "none" else "ilora"
+        planned.append(_planned(f"{dataset}-gate-{name}-{seed}", dataset, steps, seed, method, own))
         labels.append((label, "gate", place))
     return Arms("gate", planned, labels)
 

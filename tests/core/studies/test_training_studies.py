@@ -45,11 +45,11 @@ def test_a_findings_file_is_the_finding(tmp_path: Path) -> None:
 
 def test_arms_differ_in_what_they_are_called_and_in_nothing_else() -> None:
     recipes = [recipe_of(one) for one in gate_arms("movielens", 7, 2).planned]
-    assert [recipe.label for recipe in recipes] == ["lora", "static", "random", "tokens", "ilora"]
-    assert len(GATES) == len(recipes)
+    assert [r.label for r in recipes] == ["lora", "static", "random", "tokens", "ilora", "ilora"]
+    assert len(GATES) == len(recipes) and recipes[-1].adapter.gate_init == "zero"
     for recipe in recipes:
         flat = recipe.flat()
-        for name in ("method", "adapter.gate_reads"):
+        for name in ("method", "adapter.gate_reads", "adapter.gate_init"):
             del flat[name]
         first = {k: v for k, v in recipes[0].flat().items() if k in flat}
         assert flat == first and recipe.run.max_steps == 7 and recipe.run.seed == 2
@@ -88,7 +88,7 @@ def test_a_sweep_compares_every_arm_with_the_first_on_the_same_people(
     sizes = {run.folder.name: sum(run.summary["parameters"].values()) for run in arms[1]}
     finding = sweep(arms[0], rows, sizes, "movielens", 2)
     told = finding.numbers["arms"]
-    assert [arm["label"] for arm in told] == [GATES["none"], GATES["static"], GATES["history"]]
+    assert [arm["label"] for arm in told] == [GATES[name][0] for name in ("none", "static", "history")]
     assert told[0]["against"] is None and all(arm["against"] is not None for arm in told[1:])
     for arm in told[1:]:
         difference = arm["hr1"]["mean"] - told[0]["hr1"]["mean"]
