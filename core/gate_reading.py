@@ -7,6 +7,9 @@ over its controls is therefore what the gate learned about the person, and not c
 - *random*: one random vector per user, drawn from the run's seed and the user's index, with the mean and the
   standard deviation that real sequence vectors have in each dimension. His in training, validation and test.
 - *shuffled*: another user's history, drawn anew for every training row; when asked, another case's.
+- *tokens*: no encoder: the mean of what the language model reads in the history's items, title by title
+  (their leading D text components). It knows what was liked, not in which order. No control: the paper
+  compares token embeddings with the sequence's as a guide of the gate.
 
 Shapes: B batch, D encoder width, K experts, n cases.
 """
@@ -17,14 +20,15 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset as TorchDataset
 
 from core.data.dataset import Split
 from core.encoder import SASRec, pad_histories
 from core.errors import DataError
+from core.evaluation.asking import HISTORY
 from core.gate import Gate
-from core.routing import Floats, Indices, Routing
+from core.routing import Floats, History, Indices, Routing, pad_indices
 from core.training.recipe import GateReads, Recipe
 from core.training.rows import Row
 
@@ -50,22 +54,32 @@ class GateReading:
         reads: the recipe's `adapter.gate_reads`.
         seed: the run's.
         mean, spread: [D] float32, of real sequence vectors; for "random" only.
+        readings: [N + 1, D] float32, of every item, zeros for padding; for "tokens" only.
     """
 
     reads: GateReads = "history"
     seed: int = 0
     mean: Tensor | None = field(default=None, repr=False)
     spread: Tensor | None = field(default=None, repr=False)
+    readings: Tensor | None = field(default=None, repr=False)
 
     def rows(self, rows: Rows) -> Rows:
         """The rows that train: those given, for "shuffled" with another user's history before the gate."""
         return OthersHistories(rows, self.seed) if self.reads == "shuffled" else rows
 
-    def read(self, sequence: Tensor, users: Tensor) -> Tensor:
+    def read(self, sequence: Tensor, users: Tensor, history: Tensor) -> Tensor:
         """What the gate is given for encoder states [B, D] of users [B] int64: [B, D], same dtype and device.
 
         For "shuffled" the states are another's already: `rows` and `mixtures` see to that.
+
+        Args:
+            history: [B, L] int64, padded with N; what the states are of.
         """
+        if self.reads == "tokens":
+            assert self.readings is not None
+            known = (history != len(self.readings) - 1).sum(1, keepdim=True).clamp_min(1)
+            total = nn.functional.embedding(history, self.readings.to(history.device)).sum(1)
+            return (total / known).to(sequence)
         if self.reads == "static":
             return torch.zeros_like(sequence)
         if self.reads == "random":
@@ -80,13 +94,16 @@ class GateReading:
         return generator.standard_normal(width, dtype=np.float32)
 
     @torch.inference_mode()
-    def mixtures(self, gate: Gate | None, routing: Routing, users: Sequence[int]) -> Floats:
+    def mixtures(
+        self, gate: Gate | None, routing: Routing, users: Sequence[int], histories: Sequence[History]
+    ) -> Floats:
         """The mixtures of n routed cases, [n, K] float32: the `gate=` of `core.evaluation.asking.ask`.
 
         Args:
             gate: the run's trained gate; None for plain LoRA.
             routing: of the n cases' own histories.
             users: the cases' users (`Case.user`).
+            histories: what was routed, as the cases hold it: the last `HISTORY` items of each are read.
         """
         if self.reads == "history" or gate is None:
             return routing.gate
@@ -94,14 +111,25 @@ class GateReading:
         if self.reads == "shuffled":
             sequence = sequence[others(users, self.seed)]
         like = next(gate.parameters())
-        read = self.read(torch.from_numpy(sequence), torch.tensor(users))
+        longest = [history[-HISTORY:] for history in histories]
+        items = torch.from_numpy(pad_indices(longest, routing.scores.shape[1], HISTORY))
+        read = self.read(torch.from_numpy(sequence), torch.tensor(users), items)
         mixtures: Tensor = gate(read.to(like))
         return mixtures.float().cpu().numpy()
 
 
-def gate_reading(recipe: Recipe, encoder: SASRec, split: Split) -> GateReading:
-    """The recipe's choice; for "random" the spread of sequence vectors is measured on training histories."""
+def gate_reading(recipe: Recipe, encoder: SASRec, split: Split, text: Tensor) -> GateReading:
+    """The recipe's choice; for "random" the spread of sequence vectors is measured on training histories.
+
+    Args:
+        text: [N, P], components of the language model's reading of each item (`ItemFeatures.text`).
+    """
     reads, seed = recipe.adapter.gate_reads, recipe.run.seed
+    if reads == "tokens":
+        readings = torch.zeros(len(text) + 1, encoder.shape.width)
+        leading = text[:, : encoder.shape.width].float()
+        readings[:-1, : leading.shape[1]] = leading
+        return GateReading(reads, seed, readings=readings)
     if reads != "random":
         return GateReading(reads, seed)
     shape, histories = encoder.shape, split.train[:MEASURED_USERS]

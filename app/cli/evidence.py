@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from core.studies.grid import Budget, Planned
     from core.training.run import Watch
 
-TABLE, PAGE, VERDICTS, RANKS = "table.json", "README.md", "verdict.json", "ranks"
+TABLE, PAGE, HTML, VERDICTS, RANKS = "table.json", "README.md", "report.html", "verdict.json", "ranks"
+STUDIES = "studies"
 SPLITS = ("loo", "paper")
 COMMAND = "make evidence"
 
@@ -55,11 +58,11 @@ def evidence(
         if dry_run:
             _list(planned, runs)
             continue
-        if left := _train(planned, runs, threads):
+        if left := train_planned(planned, runs, threads):
             typer.echo(f"{dataset} {split}: left to another process: {', '.join(left)}.", err=True)
             continue
         if _measure(planned, runs, out, users, title_users, report / RANKS / f"{dataset}-{split}.parquet"):
-            _write(report, budget)
+            write_report(report, budget)
         else:
             typer.echo(f"{dataset} {split}: being measured by another process.", err=True)
 
@@ -83,7 +86,8 @@ def _list(planned: "list[Planned]", runs: Path) -> None:
         typer.echo(f"{state}{one.name}: {one.recipe} --method {one.method} {' '.join(one.resolved(runs))}")
 
 
-def _train(planned: "list[Planned]", runs: Path, threads: int) -> list[str]:
+def train_planned(planned: "Sequence[Planned]", runs: Path, threads: int) -> list[str]:
+    """Train what is not finished, with a bar each; names of what another process is at."""
     from contextlib import ExitStack
 
     from app.cli.train_progress import TrainingProgress
@@ -120,16 +124,19 @@ def _measure(
     return True
 
 
-def _write(report: Path, budget: "Budget") -> None:
-    """Table, page and verdicts from all archives, those of other machines and days too."""
-    from app.report.evidence_page import evidence_page
+def write_report(report: Path, budget: "Budget") -> None:
+    """Table, page and verdicts from all archives and studies, those of other machines and days too."""
+    from app.report.evidence_page import evidence_html, evidence_page
     from core.data.candidates import KINDS
     from core.evaluation.table import read_archives, table_row, write_table
+    from core.studies.finding import read_findings
     from core.studies.judging import judge, write_verdicts
 
     rows = read_archives(report / RANKS)
     judgements = [judge(rows, split, kind) for split in SPLITS for kind in KINDS]
     write_table([table_row(row) for row in rows], report / TABLE)
     write_verdicts(judgements, report / VERDICTS)
-    (report / PAGE).write_text(evidence_page(rows, judgements, COMMAND, budget) + "\n", encoding="utf-8")
+    page = evidence_page(rows, judgements, read_findings(report / STUDIES), COMMAND, budget)
+    (report / PAGE).write_text(page + "\n", encoding="utf-8")
+    (report / HTML).write_text(evidence_html(page), encoding="utf-8")
     typer.echo(f"{len(rows)} rows in {report / TABLE} and {report / PAGE}.")

@@ -23,6 +23,7 @@ from app.cli.quiet import quiet_libraries
 from app.cli.recommend import recommend
 from app.cli.runs import runs
 from app.cli.serve import serve
+from app.cli.study import study
 from app.cli.train import train
 from app.cli.tune import tune
 
@@ -45,6 +46,7 @@ _COMMANDS = (
     bundle,
     unbundle,
     evidence,
+    study,
     doctor,
 )
 for _command in _COMMANDS:

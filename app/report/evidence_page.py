@@ -2,21 +2,31 @@
 
 from collections.abc import Sequence
 
+from markdown_it import MarkdownIt
+
 from app.report.markdown import lines, markdown_table
 from app.report.words import interval, points
 from core.evaluation.comparison import PairedComparison
 from core.evaluation.summary import Row
 from core.evaluation.table import table_row
+from core.studies.finding import Finding
 from core.studies.grid import Budget
 from core.studies.judging import Judged, Judgement
 
 _OPPONENTS = {"lora": "LoRA", "static": "static gate", "random": "random gate", "shuffled": "shuffled gate"}
 
 
-def evidence_page(rows: Sequence[Row], judgements: Sequence[Judgement], command: str, budget: Budget) -> str:
+def evidence_page(
+    rows: Sequence[Row],
+    judgements: Sequence[Judgement],
+    findings: Sequence[Finding],
+    command: str,
+    budget: Budget,
+) -> str:
     """Markdown of everything that was measured.
 
     Args:
+        findings: of studies; their plots lie in `studies/`.
         command: that makes it anew.
         budget: that every run had.
     """
@@ -25,9 +35,24 @@ def evidence_page(rows: Sequence[Row], judgements: Sequence[Judgement], command:
         [
             _HEAD.format(command=command, budget=budget),
             *told,
+            *([_STUDIES, *map(_finding, findings)] if findings else []),
             _ROWS,
             markdown_table(list(map(table_row, rows))),
         ]
+    )
+
+
+def evidence_html(page: str) -> str:
+    """The page as HTML; loads nothing but the plots beside it."""
+    body = MarkdownIt("commonmark").enable("table").render(page)
+    head = f"<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n<title>Evidence</title>\n{_LOOK}"
+    return f"{head}\n{body}</html>\n"
+
+
+def _finding(finding: Finding) -> str:
+    return (
+        f"### {finding.name}\n\n*{finding.question}*\n\n{finding.sentence}\n\n"
+        f"![{finding.question}](studies/{finding.name}.svg)"
     )
 
 
@@ -103,6 +128,16 @@ run. That is a small budget, far from the end of learning: it compares methods, 
 any of them can become. Minutes are wall time on one core of a machine shared with other work. Rows that read
 titles word by word (zero-shot, branch, generate) were asked about a seeded sample of the users where n says
 so. Intervals of rates are Wilson's, 95 %."""
+
+_STUDIES = """## Studies
+
+Each by one command, `ilora study NAME`, which writes its numbers and its plot into `studies/`."""
+
+_LOOK = (
+    "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:80rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse;font-size:.85rem;display:block;overflow-x:auto}"
+    "td,th{border-bottom:1px solid #ddd;padding:.2rem .6rem;text-align:left}img{max-width:100%}</style>"
+)
 
 _ROWS = """## All rows
 

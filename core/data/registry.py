@@ -9,7 +9,11 @@ from core.data.leakage import check_no_leak
 from core.data.movielens import load_movielens
 from core.data.movielens_zip import load_movielens_1m, load_movielens_small
 from core.data.published import load_lastfm, load_steam
+from core.data.ring import DOMAIN as STOPS
+from core.data.ring import World
 from core.data.steam_reviews import load_steam_reviews
+from core.data.union import DOMAIN as ITEMS
+from core.data.union import PLUS, union
 from core.domain import ARTISTS, GAMES, MOVIES, Domain
 from core.errors import DataError
 
@@ -28,6 +32,9 @@ DOMAINS: dict[str, Domain] = {"lastfm": ARTISTS, "steam": GAMES, "steam_reviews"
 def load_dataset(name: str, progress: Progress | None = None) -> Dataset:
     """A data set by name, fetched on first use and checked for leaks; or an imported one, by name or folder.
 
+    Several with a plus between them are one (`core.data.union`); ring-0 to ring-100 are made up for a study
+    (`core.data.ring`).
+
     Raises:
         DataError: no such data set, or a target stands in training.
         AssetError: its files cannot be fetched.
@@ -36,6 +43,10 @@ def load_dataset(name: str, progress: Progress | None = None) -> Dataset:
         dataset = DATASETS[name](progress)
     elif (folder := folder_of(name)) is not None:
         dataset = load_imported(folder)
+    elif (world := World.named(name)) is not None:
+        dataset = world.dataset()
+    elif PLUS in name:
+        dataset = union([load_dataset(part, progress) for part in name.split(PLUS)])
     else:
         raise _unknown(name)
     check_no_leak(dataset)
@@ -51,6 +62,10 @@ def domain_named(name: str) -> Domain:
     if name in DATASETS:
         return DOMAINS.get(name, MOVIES)
     folder = folder_of(name)
+    if folder is None and World.named(name) is not None:
+        return STOPS
+    if folder is None and PLUS in name:
+        return ITEMS
     if folder is None:
         raise _unknown(name)
     return Domain(**read_manifest(folder)["domain"])

@@ -22,8 +22,9 @@ METHODS = {
     "static": "Static gate",
     "random": "Random gate",
     "shuffled": "Shuffled gate",
+    "tokens": "Token gate",
 }
-"""Labels of runs; the last three are the controls."""
+"""Labels of runs; the next three are the controls; the last reads titles."""
 SASREC, TITLE = "SASRec", "Title likelihood (zero-shot)"
 
 

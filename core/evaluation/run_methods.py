@@ -77,9 +77,10 @@ class AskedRun:
         self.routing = route_cases(router, questions.cases)
         self.gate: Floats | None = None  # [n, K] or [n, layers, K]
         if router.gate is not None:
-            reading = gate_reading(run.recipe, run.prepared.encoder, questions.split)
-            users = [case.user for case in questions.cases]
-            self.gate = reading.mixtures(router.gate, self.routing, users)
+            prepared, cases = run.prepared, questions.cases
+            reading = gate_reading(run.recipe, prepared.encoder, questions.split, prepared.features.text)
+            users, histories = [case.user for case in cases], [case.history for case in cases]
+            self.gate = reading.mixtures(router.gate, self.routing, users, histories)
         self.clusters = user_clusters(self.routing.sequence)
         self._last: tuple[bytes, Floats] | None = None
         self._second: tuple[bytes, SecondStage] | None = None

@@ -17,6 +17,7 @@ from core.ilora.model import ILoraModel
 from core.ilora.parameters import (
     ParameterCount,
     PlainLora,
+    adapter_parameters,
     count_parameters,
     half_precision_state,
     split_into_loras,
@@ -36,6 +37,7 @@ __all__ = [
     "ILoraModel",
     "ParameterCount",
     "PlainLora",
+    "adapter_parameters",
     "count_parameters",
     "half_precision_state",
     "linear_names",

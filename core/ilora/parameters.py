@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from peft import LoraConfig, PeftModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.ilora.config import ILoraConfig
 from core.ilora.layer import ILoraLinear
@@ -28,6 +28,13 @@ class PlainLora:
 
 def _layers(model: PeftModel, adapter: str) -> list[tuple[str, ILoraLinear]]:
     return [(n, m) for n, m in model.named_modules() if isinstance(m, ILoraLinear) and adapter in m.configs]
+
+
+def adapter_parameters(model: PeftModel, adapter: str = "default") -> list[nn.Parameter]:
+    """Every A and B of an adapter, layer by layer; not its gate."""
+    return [
+        matrix for _, m in _layers(model, adapter) for matrix in (m.experts_A[adapter], m.experts_B[adapter])
+    ]
 
 
 def count_parameters(model: PeftModel, adapter: str = "default") -> ParameterCount:

@@ -67,7 +67,7 @@ class Objective(nn.Module):
         """
         packed = Packed(words, items, positions, mask, history_end, prefix_end, branch_end)
         with torch.no_grad():
-            sequence = self.reading.read(self.encoder.last_state(gate_history), users)
+            sequence = self.reading.read(self.encoder.last_state(gate_history), users, gate_history)
         mixture = Mixture(sequence=sequence)
         if hybrid is not None:
             supervised = targets != IGNORED

@@ -13,7 +13,7 @@ from core.errors import RecipeError
 Method = Literal["ilora", "lora"]
 Draw = Literal["every_position", "user_sqrt", "user_uniform", "late_positions"]
 Tracker = Literal["wandb", "mlflow"]
-GateReads = Literal["history", "static", "random", "shuffled"]
+GateReads = Literal["history", "static", "random", "shuffled", "tokens"]
 Targets = Annotated[Literal["all-linear"] | tuple[str, ...], Field(union_mode="left_to_right")]
 
 
@@ -96,7 +96,8 @@ class AdapterRecipe(_Fields):
         "history",
         description="what the gate sees of a person: history (iLoRA); or a control in its place: static "
         "(zeros: one learned mixture for everybody), random (a fixed random vector per user), shuffled "
-        "(another user's history, drawn anew for every row)",
+        "(another user's history, drawn anew for every row), tokens (what the language model reads in the "
+        "history's titles, without order)",
     )
 
 
@@ -231,13 +232,14 @@ class Recipe(_Fields):
 
     @property
     def control(self) -> str | None:
-        """Which of PROTOCOL's controls this run is: static, random or shuffled; None for iLoRA and LoRA."""
+        """What the gate reads in place of the history: static, random, shuffled or tokens; None for iLoRA and
+        LoRA."""
         reads = self.adapter.gate_reads
         return None if reads == "history" else reads
 
     @property
     def label(self) -> str:
-        """What this run is called in tables and folder names: lora, ilora, static, random or shuffled."""
+        """What this run is called in tables and folders: lora, ilora, static, random, shuffled or tokens."""
         return self.control or self.method
 
     def flat(self) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch, team: Team)
         share_out(backbone.model, team.count)
 
     model = new_model(backbone, prepared.features, recipe)
-    reading = gate_reading(recipe, prepared.encoder, dataset.split(recipe.split))
+    reading = gate_reading(recipe, prepared.encoder, dataset.split(recipe.split), prepared.features.text)
     objective = Objective(model, prepared.encoder, recipe.method, reading)
     if start is not None:
         lay_in(start, model, prepared, recipe.method)
@@ -259,7 +259,8 @@ class Validation:
         """{"hr1", "ndcg10"} or {"hr1", "valid_ratio"} at the model's present weights."""
         router = TorchRouter(self.prepared.encoder, self.model.gate_of(self.recipe.method))
         routing = route_cases(router, self.cases)
-        gate = self.reading.mixtures(router.gate, routing, [case.user for case in self.cases])
+        users, histories = [case.user for case in self.cases], [case.history for case in self.cases]
+        gate = self.reading.mixtures(router.gate, routing, users, histories)
         if self.recipe.mode == "generate":
             answers = generate_answers(
                 self.ranker, routing, self.cases, self.candidates, self.recipe.method, gate

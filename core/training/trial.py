@@ -109,7 +109,7 @@ def _first_step(recipe: Recipe, backbone: Backbone, dataset: Dataset) -> tuple[O
         torch.ones(n, dtype=torch.bool),
     )
     model = new_model(backbone, features, recipe)
-    reading = gate_reading(recipe, encoder, dataset.split(recipe.split))
+    reading = gate_reading(recipe, encoder, dataset.split(recipe.split), features.text)
     objective = Objective(model, encoder, recipe.method, reading)
     choose_trained(objective, recipe)
     rows = reading.rows(training_rows(dataset, recipe, encoder))

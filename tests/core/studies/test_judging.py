@@ -70,13 +70,13 @@ def test_a_win_over_lora_alone_is_not_a_yes(rows_of: Callable[..., list[Row]], t
         "random",
         "shuffled",
     }
-    page = evidence_page(rows, [judgement], "make evidence", Budget())
+    page = evidence_page(rows, [judgement], [], "make evidence", Budget())
     assert "**iLoRA counts as better than LoRA on 1 of 2 data sets: games.**" in page
     assert "not shown to beat Static gate" in page
 
 
 def test_where_nothing_is_better_the_page_says_so_first(rows_of: Callable[..., list[Row]]) -> None:
     rows = rows_of("books", LoRA=2, iLoRA=2)
-    page = evidence_page(rows, [judge(rows, "loo", "uniform")], "make evidence", Budget())
+    page = evidence_page(rows, [judge(rows, "loo", "uniform")], [], "make evidence", Budget())
     assert page.index("does not count as better than LoRA on the one data set") < page.index("## All rows")
     assert "no difference that 150 people can show" in page

@@ -39,6 +39,11 @@ from tests.core.training.test_training_run import StopAfter, losses
 Make = Callable[..., Recipe]
 CONTROLS = ("static", "random", "shuffled")
 WIDTH, ITEMS = 32, 1682
+TEXT = torch.randn(ITEMS, 48, generator=torch.Generator().manual_seed(8))
+"""What a language model might read in titles."""
+NOTHING = torch.full((1, 1), ITEMS)
+"""An empty history, padded."""
+Histories = list[tuple[int, ...]]
 
 
 @pytest.fixture(scope="module")
@@ -72,29 +77,34 @@ def users(loo: Split) -> list[int]:
     return [case.user for case in loo.test[:40]]
 
 
+@pytest.fixture(scope="module")
+def histories(loo: Split) -> Histories:
+    return [case.history for case in loo.test[:40]]
+
+
 def reading_for(reads: str, encoder: SASRec, split: Split, seed: int = 1) -> GateReading:
     settings = [f"adapter.gate_reads={reads}", f"run.seed={seed}"]
-    return gate_reading(load_recipe("demo-cpu", settings), encoder, split)
+    return gate_reading(load_recipe("demo-cpu", settings), encoder, split, TEXT)
 
 
 # ---------------------------------------------------------------------- what each of them reads
 
 
 def test_ilora_reads_the_history_itself(
-    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int]
+    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int], histories: Histories
 ) -> None:
-    reading = gate_reading(load_recipe("demo-cpu"), encoder, loo)
+    reading = gate_reading(load_recipe("demo-cpu"), encoder, loo, TEXT)
     sequence, rows = torch.randn(3, WIDTH), CatalogueRows(loo, load_recipe("demo-cpu").rows, 8, 1)
-    assert reading.read(sequence, torch.arange(3)) is sequence
+    assert reading.read(sequence, torch.arange(3), NOTHING.expand(3, 1)) is sequence
     assert reading.rows(rows) is rows
-    assert reading.mixtures(gate, routing, users) is routing.gate
-    assert reading.mixtures(None, routing, users) is routing.gate  # LoRA
+    assert reading.mixtures(gate, routing, users, histories) is routing.gate
+    assert reading.mixtures(None, routing, users, histories) is routing.gate  # LoRA
 
 
 def test_a_static_gate_gives_everybody_the_mixture_of_its_bias(
-    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int]
+    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int], histories: Histories
 ) -> None:
-    mixtures = reading_for("static", encoder, loo).mixtures(gate, routing, users)
+    mixtures = reading_for("static", encoder, loo).mixtures(gate, routing, users, histories)
     assert np.ptp(routing.gate, axis=0).max() > 0.05  # iLoRA tells these people apart
     expected = gate.network.bias.detach().softmax(0).expand(40, 4)
     torch.testing.assert_close(torch.from_numpy(mixtures), expected)
@@ -102,21 +112,23 @@ def test_a_static_gate_gives_everybody_the_mixture_of_its_bias(
 
 
 def test_a_random_gate_gives_a_user_the_same_mixture_whatever_he_watched_and_whenever(
-    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int]
+    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int], histories: Histories
 ) -> None:
     one = reading_for("random", encoder, loo)
-    first = one.mixtures(gate, routing, users)
+    first = one.mixtures(gate, routing, users, histories)
     order = np.random.default_rng(0).permutation(40)
-    another_session = reading_for("random", encoder, loo).mixtures(gate, routing, [users[i] for i in order])
+    another_session = reading_for("random", encoder, loo).mixtures(
+        gate, routing, [users[i] for i in order], histories
+    )
     assert np.allclose(another_session, first[order], atol=1e-6)  # other histories, same users
-    in_training = one.read(torch.randn(2, WIDTH), torch.tensor([users[7], users[7]]))
+    in_training = one.read(torch.randn(2, WIDTH), torch.tensor([users[7], users[7]]), NOTHING.expand(2, 1))
     torch.testing.assert_close(gate(in_training).detach(), torch.from_numpy(first[[7, 7]]))
 
     distances = np.abs(first[:, None] - first[None]).max(-1) + np.eye(40)
     assert distances.min() > 1e-4  # no two users share a mixture
-    other_seed = reading_for("random", encoder, loo, seed=2).mixtures(gate, routing, users)
+    other_seed = reading_for("random", encoder, loo, seed=2).mixtures(gate, routing, users, histories)
     assert np.abs(other_seed - first).max() > 0.05
-    unseen = one.read(torch.zeros(1, WIDTH), torch.tensor([10**6]))
+    unseen = one.read(torch.zeros(1, WIDTH), torch.tensor([10**6]), NOTHING)
     assert not torch.allclose(unseen, in_training[:1])
 
 
@@ -124,7 +136,7 @@ def test_random_vectors_are_spread_as_real_sequence_vectors_are(encoder: SASRec,
     with torch.inference_mode():
         real = encoder.last_state(pad_histories(loo.train, ITEMS, 20))
     many = torch.arange(5000)
-    drawn = reading_for("random", encoder, loo).read(torch.zeros(5000, WIDTH), many)
+    drawn = reading_for("random", encoder, loo).read(torch.zeros(5000, WIDTH), many, NOTHING)
     error = real.std(0) / 5000**0.5
     assert ((drawn.mean(0) - real.mean(0)).abs() < 5 * error).all()
     assert ((drawn.std(0) / real.std(0) - 1).abs() < 0.06).all()
@@ -155,11 +167,13 @@ def test_shuffled_rows_depend_on_seed_and_index_only(loo: Split) -> None:
 
 
 def test_shuffled_cases_read_another_user_by_a_fixed_derangement(
-    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int]
+    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int], histories: Histories
 ) -> None:
     reading = reading_for("shuffled", encoder, loo)
-    mixtures = reading.mixtures(gate, routing, users)
-    assert np.array_equal(mixtures, reading_for("shuffled", encoder, loo).mixtures(gate, routing, users))
+    mixtures = reading.mixtures(gate, routing, users, histories)
+    assert np.array_equal(
+        mixtures, reading_for("shuffled", encoder, loo).mixtures(gate, routing, users, histories)
+    )
     whose = others(users, seed=1)
     assert sorted(whose) == list(range(40)) and (whose != np.arange(40)).all()
     assert np.allclose(mixtures, routing.gate[whose], atol=1e-6)
@@ -173,6 +187,28 @@ def test_nobody_reads_himself_where_that_is_possible(users: list[int], seed: int
     own = sum(users[place] == user for place, user in zip(whose, users, strict=True))
     largest = max(users.count(user) for user in users)
     assert own == max(0, 2 * largest - len(users))  # no permutation has fewer
+
+
+def test_a_token_gate_reads_the_mean_of_what_the_titles_say(
+    encoder: SASRec, loo: Split, gate: Gate, routing: Routing, users: list[int], histories: Histories
+) -> None:
+    reading = reading_for("tokens", encoder, loo)
+    one, two = torch.tensor([[3, 5, ITEMS]]), torch.tensor([[5, ITEMS, 3]])
+    read = reading.read(torch.randn(1, WIDTH), torch.tensor([0]), one)
+    torch.testing.assert_close(read, (TEXT[3] + TEXT[5])[:WIDTH].unsqueeze(0) / 2)
+    assert torch.equal(read, reading.read(torch.randn(1, WIDTH), torch.tensor([9]), two)), "no order, no user"
+    nothing = reading.read(torch.randn(1, WIDTH), torch.tensor([0]), NOTHING)
+    assert torch.equal(nothing, torch.zeros(1, WIDTH))
+    mixtures = reading.mixtures(gate, routing, users, histories)
+    means = torch.stack([TEXT[list(history[-10:])].mean(0)[:WIDTH] for history in histories])
+    torch.testing.assert_close(torch.from_numpy(mixtures), gate(means).detach())
+
+
+def test_narrow_readings_are_filled_with_zeros(encoder: SASRec, loo: Split) -> None:
+    recipe = load_recipe("demo-cpu", ["adapter.gate_reads=tokens"])
+    reading = gate_reading(recipe, encoder, loo, TEXT[:, :3])
+    read = reading.read(torch.randn(1, WIDTH), torch.tensor([0]), torch.tensor([[7]]))
+    assert torch.equal(read[0, :3], TEXT[7, :3]) and not read[0, 3:].any()
 
 
 # ---------------------------------------------------------------------- all else is iLoRA's
@@ -193,7 +229,7 @@ def objective_of(
         backbone = load_backbone(str(shallow_folder), "fp32", device="cpu")
         recipe = load_recipe("demo-cpu", [f"adapter.gate_reads={reads}"])
         model = new_model(backbone, features, recipe)
-        return Objective(model, encoder, "ilora", gate_reading(recipe, encoder, loo)), backbone
+        return Objective(model, encoder, "ilora", gate_reading(recipe, encoder, loo, features.text)), backbone
 
     return make
 
@@ -244,7 +280,7 @@ def test_the_loss_asks_with_what_the_gate_was_given_to_read(
             if reads == "static":
                 sequence = torch.zeros(8, WIDTH)
             elif reads == "random":
-                sequence = objective.reading.read(sequence, batch["users"])
+                sequence = objective.reading.read(sequence, batch["users"], batch["gate_history"])
             gate = objective.model.gate_of("ilora")
             assert gate is not None
             torch.testing.assert_close(out["gate"], gate(sequence))
@@ -314,13 +350,15 @@ def test_a_control_run_says_which_it_is_and_validates_as_it_trains(
     for reads in ("history", *CONTROLS):
         section = recipe.adapter.model_copy(update={"gate_reads": reads})
         other = recipe.model_copy(update={"adapter": section})
-        reading = gate_reading(other, run.prepared.encoder, split)
+        reading = gate_reading(other, run.prepared.encoder, split, run.prepared.features.text)
         Validation(movielens, other, run.prepared, ranker.model, ranker.wording, reading)()
         last = ranker.model.last_gate()
         assert last is not None
         asked[reads] = last
         cases = split.validation[:20]
-        expected = reading.mixtures(router.gate, route_cases(router, cases), [case.user for case in cases])
+        whose = [case.user for case in cases]
+        read = [case.history for case in cases]
+        expected = reading.mixtures(router.gate, route_cases(router, cases), whose, read)
         torch.testing.assert_close(last, torch.from_numpy(expected))
     assert asked["static"].std(0).max() < 1e-7 < 1e-4 < asked["history"].std(0).max()
     assert not torch.allclose(asked["shuffled"], asked["history"], atol=1e-4)

@@ -1,0 +1,213 @@
+"""How little history is enough? The same people asked with their last 1, 2, 5 and 10 items; then those of
+whom little is known at all, and those whose next item nobody trained on (only its title is known).
+
+Shapes: n cases, N items.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.candidates import draw_candidates, training_counts
+from core.data.dataset import Case, Dataset
+from core.encoder import TorchRouter
+from core.errors import RunError
+from core.evaluation.asking import HISTORY, ask, full_ranks, route_cases, sampled_ranks
+from core.evaluation.baselines import Baseline, Popularity
+from core.evaluation.buckets import SPARSE
+from core.evaluation.encoder_baseline import SASRecBaseline
+from core.evaluation.evaluating import Step
+from core.evaluation.intervals import Rate, rate
+from core.evaluation.metrics import ndcg_at
+from core.evaluation.run_identity import METHODS
+from core.evaluation.tuning import tune_ease, tune_item_knn
+from core.gate_reading import gate_reading
+from core.ranker import Ranker
+from core.routing import Floats, Indices
+from core.studies.finding import Finding
+from core.training.finished import FinishedRun, open_ranker
+from core.training.run import open_backbone
+
+NAME = "coldstart"
+QUESTION = "How good is a list from one item, for somebody little known, or of an item nobody had?"
+LENGTHS = (1, 2, 5, HISTORY)
+
+Score = Callable[[Sequence[Case]], Floats]
+"""n cases -> scores of the whole catalogue, [n, N]."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One method on one group of people: HR@1 among 20 with its interval, NDCG@10 on the full catalogue."""
+
+    hr1: Rate
+    ndcg10: float
+
+
+@dataclass(frozen=True)
+class Method:
+    """One curve.
+
+    Attributes:
+        label: its name in tables.
+        lengths: by number of items read, over everybody who has ten.
+        sparse: people with up to 20 known items; None where there are none.
+        unseen: people whose next item has no interaction in training; None where there are none.
+    """
+
+    label: str
+    lengths: Mapping[int, Point]
+    sparse: Point | None
+    unseen: Point | None
+
+
+def shortened(cases: Sequence[Case], length: int) -> list[Case]:
+    """The same questions with the last `length` items of each history."""
+    return [replace(case, history=case.history[-length:]) for case in cases]
+
+
+def measured(
+    label: str, score: Score, cases: Sequence[Case], candidates: Indices, counts: NDArray[np.int64]
+) -> Method:
+    """Ask one method everything.
+
+    Args:
+        cases: all test cases.
+        candidates: [n, 20] theirs.
+        counts: [N] interactions in training.
+    """
+    known = np.array([len(case.history) for case in cases])
+    long = np.flatnonzero(known >= HISTORY)
+    whole = score(cases)
+
+    def point(rows: NDArray[np.int64], scores: Floats) -> Point | None:
+        if not len(rows):
+            return None
+        own = [cases[int(row)] for row in rows]
+        hits = sampled_ranks(scores, own, candidates[rows]) == 1
+        # What somebody had stays out of his list however little of it was read.
+        return Point(rate(hits), ndcg_at(full_ranks(scores, own), 10))
+
+    lengths = {}
+    for length in LENGTHS:
+        own = [cases[int(row)] for row in long]
+        told = point(long, whole[long] if length == HISTORY else score(shortened(own, length)))
+        if told is not None:
+            lengths[length] = told
+    few = np.flatnonzero(known <= SPARSE)
+    new = np.flatnonzero(np.array([counts[case.target] == 0 for case in cases]))
+    return Method(label, lengths, point(few, whole[few]), point(new, whole[new]))
+
+
+def coldstart(
+    runs: Sequence[FinishedRun], dataset: Dataset, step: Step = lambda what, done, total: None
+) -> Finding:
+    """Finished runs of one data set and split beside popularity, item-kNN, EASE and their own SASRec.
+
+    Raises:
+        RunError: a run is not in catalogue mode, or nobody has ten items.
+    """
+    recipe = runs[0].recipe
+    split = dataset.split(recipe.split)
+    cases, counts = split.test, training_counts(split, dataset.num_items)
+    if not any(len(case.history) >= HISTORY for case in cases):
+        raise RunError(
+            f"Nobody in {dataset.name} {split.name} has {HISTORY} items: nothing can be shortened."
+        )
+    asked = [_AskedRun(run, dataset, step) for run in runs]
+    candidates = draw_candidates(dataset, cases)
+    scorers: list[tuple[str, Score]] = [
+        *_baselines(runs[0], dataset, step),
+        *((one.label, one) for one in asked),
+    ]
+    methods = [measured(label, score, cases, candidates, counts) for label, score in scorers]
+    numbers = {
+        "dataset": dataset.name,
+        "split": split.name,
+        "n": sum(len(case.history) >= HISTORY for case in cases),
+        "methods": [_record(method) for method in methods],
+    }
+    return Finding(NAME, QUESTION, sentence(methods, dataset.name), numbers)
+
+
+def _baselines(run: FinishedRun, dataset: Dataset, step: Step) -> list[tuple[str, Score]]:
+    split, items = dataset.split(run.recipe.split), dataset.num_items
+    step("Fitting baselines", 0, 0)
+    fitted: dict[str, Baseline] = {
+        "Popularity": Popularity().fit(split.train, items),
+        "ItemKNN": tune_item_knn(split, items).baseline,
+        "EASE": tune_ease(split, items).baseline,
+        "SASRec": SASRecBaseline.of(run.prepared.encoder),
+    }
+
+    def scores(name: str) -> Score:
+        return lambda cases: fitted[name].score([case.history[-HISTORY:] for case in cases])
+
+    return [(name, scores(name)) for name in fitted]
+
+
+class _AskedRun:
+    """A finished run as a scorer, opened when it is first asked."""
+
+    def __init__(self, run: FinishedRun, dataset: Dataset, step: Step) -> None:
+        if run.recipe.mode != "catalogue":
+            raise RunError(
+                f"{run.folder} is of {run.recipe.mode} mode: this study asks runs of catalogue mode."
+            )
+        self.run, self.dataset, self.step = run, dataset, step
+        self.label = METHODS[run.recipe.label]
+
+    @cached_property
+    def _opened(self) -> tuple[Ranker, TorchRouter]:
+        return open_ranker(self.run, open_backbone(self.run.recipe, step=self.step), self.dataset)
+
+    def __call__(self, cases: Sequence[Case]) -> Floats:
+        (ranker, router), recipe, prepared = self._opened, self.run.recipe, self.run.prepared
+        routing = route_cases(router, cases)
+        reading = gate_reading(
+            recipe, prepared.encoder, self.dataset.split(recipe.split), prepared.features.text
+        )
+        users, histories = [case.user for case in cases], [case.history for case in cases]
+        gate = reading.mixtures(router.gate, routing, users, histories)
+
+        def progress(done: int, total: int) -> None:
+            self.step(f"Asking {self.label}", done, total)
+
+        return ask(ranker, routing, cases, recipe.method, gate=gate, progress=progress)
+
+
+def _record(method: Method) -> dict[str, object]:
+    return {
+        "label": method.label,
+        "lengths": {str(length): asdict(point) for length, point in method.lengths.items()},
+        "sparse": None if method.sparse is None else asdict(method.sparse),
+        "unseen": None if method.unseen is None else asdict(method.unseen),
+    }
+
+
+def sentence(methods: Sequence[Method], dataset: str) -> str:
+    """What was found, with n."""
+    first, last = min(LENGTHS), max(LENGTHS)
+    n = next(iter(methods[0].lengths.values())).hr1.n
+    told = "; ".join(
+        f"{m.label} {_percent(m.lengths[first].hr1)} from one item, {_percent(m.lengths[last].hr1)} from ten"
+        for m in methods
+    )
+    said = f"HR@1 among 20 on {dataset}, n = {n:,} people with ten items: {told}."
+    for group, words in (
+        ("sparse", f"people with up to {SPARSE} known items"),
+        ("unseen", "people whose next item nobody had"),
+    ):
+        points = {m.label: getattr(m, group) for m in methods}
+        if all(points.values()):
+            n = next(iter(points.values())).hr1.n
+            each = ", ".join(f"{label} {_percent(point.hr1)}" for label, point in points.items())
+            said += f" Of {n:,} {words}: {each}."
+    return said
+
+
+def _percent(told: Rate) -> str:
+    return f"{100 * told.mean:.1f} % [{100 * told.low:.1f}, {100 * told.high:.1f}]"

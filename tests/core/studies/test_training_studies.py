@@ -1,0 +1,175 @@
+"""Studies that train: their runs are what they say, and their numbers are of the same people."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.data.dataset import Dataset
+from core.data.registry import load_dataset
+from core.data.ring import World
+from core.errors import DataError, RunError
+from core.evaluation.plan import Asked, evaluate_runs, read_runs
+from core.studies import heterogeneity as het
+from core.studies import mixed_domains as mix
+from core.studies.finding import Finding, gain, read_findings
+from core.studies.grid import Planned
+from core.studies.sweeps import EXPERTS, GATES, Arms, compared, experts_arms, gate_arms, once, sweep
+from core.training.finished import FinishedRun, read_finished
+from core.training.recipe import Recipe, load_recipe
+from core.training.run import train
+
+Make = Callable[..., Recipe]
+
+
+def recipe_of(planned: Planned) -> Recipe:
+    return load_recipe(planned.recipe, planned.settings, method=planned.method)
+
+
+def test_a_findings_file_is_the_finding(tmp_path: Path) -> None:
+    finding = Finding("mine", "What?", "This: −0.4.", {"n": 3, "rates": [0.5, 0.25]})
+    path = finding.save(tmp_path / "new")
+    assert Finding.load(path) == finding and read_findings(tmp_path / "new") == [finding]
+    first = path.read_bytes()
+    assert finding.save(tmp_path / "new").read_bytes() == first
+    path.write_text('{"name": "mine"}')
+    with pytest.raises(DataError, match="no finding"):
+        Finding.load(path)
+    assert read_findings(tmp_path / "nowhere") == []
+
+
+# ---------------------------------------------------------------------- sweeps
+
+
+def test_arms_differ_in_what_they_are_called_and_in_nothing_else() -> None:
+    recipes = [recipe_of(one) for one in gate_arms("movielens", 7, 2).planned]
+    assert [r.label for r in recipes] == ["lora", "static", "random", "tokens", "ilora", "ilora"]
+    assert len(GATES) == len(recipes) and recipes[-1].adapter.gate_init == "zero"
+    for recipe in recipes:
+        flat = recipe.flat()
+        for name in ("method", "adapter.gate_reads", "adapter.gate_init"):
+            del flat[name]
+        first = {k: v for k, v in recipes[0].flat().items() if k in flat}
+        assert flat == first and recipe.run.max_steps == 7 and recipe.run.seed == 2
+
+
+def test_experts_are_swept_at_one_rank_and_at_one_rank_each() -> None:
+    arms = experts_arms("movielens", 7, 1)
+    recipes = [recipe_of(one) for one in arms.planned]
+    assert [recipe.experts for recipe in recipes] == [*EXPERTS, *EXPERTS]
+    fixed, growing = recipes[:5], recipes[5:]
+    assert {recipe.adapter.r for recipe in fixed} == {16}
+    assert [recipe.adapter.r // recipe.experts for recipe in growing] == [2] * 5
+    assert {recipe.adapter.alpha / recipe.adapter.r for recipe in recipes} == {4}
+    names = [one.name for one in once(arms.planned)]
+    assert len(names) == len(set(names)) == 9, "K 8 at rank 16 is in both"
+
+
+@pytest.fixture(scope="module")
+def arms(quick_recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> tuple[Arms, list[FinishedRun]]:
+    """LoRA and two gates, trained for a few steps."""
+    folder = tmp_path_factory.mktemp("arms")
+    planned = gate_arms("movielens", 2, 1)
+    chosen = [planned.planned[0], planned.planned[1], planned.planned[4]]
+    for one in chosen:
+        own = [setting for setting in one.settings if setting.startswith("adapter.")]
+        train(quick_recipe(*own, "run.max_steps=2", method=one.method), folder / one.name)
+    labels = [planned.labels[place] for place in (0, 1, 4)]
+    return Arms("gate", chosen, labels), read_runs([folder / one.name for one in chosen])
+
+
+def test_a_sweep_compares_every_arm_with_the_first_on_the_same_people(
+    arms: tuple[Arms, list[FinishedRun]], tmp_path: Path
+) -> None:
+    asked = Asked(part="validation", users=40, baselines=False)
+    rows = evaluate_runs(arms[1], asked, tmp_path).rows
+    sizes = {run.folder.name: sum(run.summary["parameters"].values()) for run in arms[1]}
+    finding = sweep(arms[0], rows, sizes, "movielens", 2)
+    told = finding.numbers["arms"]
+    assert [arm["label"] for arm in told] == [GATES[name][0] for name in ("none", "static", "history")]
+    assert told[0]["against"] is None and all(arm["against"] is not None for arm in told[1:])
+    for arm in told[1:]:
+        difference = arm["hr1"]["mean"] - told[0]["hr1"]["mean"]
+        assert arm["against"]["mean"] == pytest.approx(difference) and arm["p_holm"] >= arm["p"]
+    assert told[2]["parameters"] > told[0]["parameters"] == sizes[arms[0].planned[0].name]
+    assert finding.numbers["n"] == 40 and "n = 40 validation users" in finding.sentence
+    with pytest.raises(RunError, match="was not measured"):
+        compared(arms[0], rows[:1], sizes)
+
+
+# ---------------------------------------------------------------------- heterogeneity
+
+
+def test_levels_are_trained_alike() -> None:
+    planned = het.planned(5, 3, (0, 100))
+    assert [one.name for one in planned] == [
+        "ring-0-lora-3", "ring-0-ilora-3", "ring-100-lora-3", "ring-100-ilora-3",
+    ]  # fmt: skip
+    recipes = [recipe_of(one) for one in planned]
+    assert [recipe.dataset for recipe in recipes] == ["ring-0", "ring-0", "ring-100", "ring-100"]
+    assert {recipe.run.max_steps for recipe in recipes} == {5}
+
+
+def test_a_level_is_measured_against_the_best_there_is(quick_recipe: Make, tmp_path: Path) -> None:
+    for method in ("lora", "ilora"):
+        recipe = quick_recipe("dataset=ring-100", "encoder.max_epochs=3", "run.max_steps=2", method=method)
+        train(recipe, tmp_path / method)
+    level = het.measure(*(read_finished(tmp_path / method) for method in ("lora", "ilora")))
+    assert level.heterogeneity == 1.0 and level.lora.n == 800
+    assert level.best > 0.6 > level.encoder.mean, "three epochs do not reach the best"
+    assert level.gain.mean == pytest.approx(level.ilora.mean - level.lora.mean)
+    assert all(
+        -1 <= found <= 1 for found in (level.found_by_gate, level.found_by_leader, level.found_by_encoder)
+    )
+    finding = het.heterogeneity([level], 2)
+    assert "n = 800" in finding.sentence and gain(level.gain) in finding.sentence
+
+
+def test_types_that_vectors_tell_apart_are_found() -> None:
+    types = World(1.0).types
+    vectors = np.eye(4)[types] + 0.01 * np.random.default_rng(0).standard_normal((800, 4))
+    assert het._found(types, vectors) == 1.0
+    assert abs(het._found(types, np.random.default_rng(1).standard_normal((800, 4)))) < 0.02
+
+
+# ---------------------------------------------------------------------- mixed
+
+
+def test_the_adapter_for_all_reads_as_many_rows_as_the_others_together() -> None:
+    planned = mix.planned(50, 1, ("movielens", "lastfm"))
+    steps = {one.dataset: recipe_of(one).run.max_steps for one in planned}
+    assert steps == {"movielens": 50, "lastfm": 50, "movielens+lastfm": 100}
+    assert len({one.name for one in planned}) == 6
+
+
+@pytest.fixture(scope="module")
+def worlds() -> Sequence[Dataset]:
+    return [load_dataset("ring-0"), load_dataset("ring-100")]
+
+
+def test_both_are_asked_the_same_questions(
+    quick_recipe: Make, tmp_path: Path, worlds: Sequence[Dataset]
+) -> None:
+    for name in ("ring-0", "ring-0+ring-100"):
+        train(quick_recipe(f"dataset={name}", "run.max_steps=2", method="lora"), tmp_path / name)
+
+    def nothing(what: str, done: int, total: int) -> None: ...
+
+    together = mix.together_hits(read_finished(tmp_path / "ring-0+ring-100"), worlds, nothing)
+    assert {name: len(hits) for name, hits in together.items()} == {"ring-0": 800, "ring-100": 800}
+    apart = mix.separate_hits(read_finished(tmp_path / "ring-0"), worlds[0], nothing)
+    told = mix.compared({("ring-0", "lora"): apart}, {"lora": together})
+    difference = together["ring-0"].mean() - apart.mean()
+    assert told["ring-0"]["lora"].difference.mean == pytest.approx(difference)
+    finding = mix.mixed(told, 2)
+    assert "ring-0 (n = 800) LoRA" in finding.sentence
+
+
+def test_hits_of_a_union_are_those_of_the_parts_scores(worlds: Sequence[Dataset]) -> None:
+    parts = mix.parts_of(worlds)
+    assert [(part.items.start, part.items.stop) for part in parts] == [(0, 200), (200, 400)]
+    case = replace(worlds[1].split("loo").test[0])
+    moved = parts[1].case(case)
+    assert moved.target - 200 == case.target and moved.user - 800 == case.user
