@@ -112,15 +112,24 @@ def _coldstart(numbers: Mapping[str, Any]) -> Figure:
 
 
 def _gate(numbers: Mapping[str, Any]) -> Figure:
-    figure, (axis,) = _figure(height=2.6)
+    figure, (axis, differences) = _figure(2, height=2.6)
     arms = numbers["arms"]
     rates = [arm["hr1"] for arm in arms]
     places = range(len(arms))
     colours = [LORA if arm["against"] is None else ILORA for arm in arms]
     axis.barh(places, [100 * rate["mean"] for rate in rates], xerr=_errors(rates), color=colours, alpha=0.8)
     axis.set_yticks(places, [arm["label"] for arm in arms])
-    axis.invert_yaxis()
-    axis.set_xlabel(f"HR@1 among 20, % of {numbers['n']:,} validation users, with 95 % intervals")
+    axis.set_xlabel(f"HR@1 among 20, %, n = {numbers['n']:,}")
+    for place, against in enumerate(arm["against"] for arm in arms):
+        if against is not None:
+            mean, reach = 100 * against["mean"], _errors([against])
+            differences.errorbar([mean], [place], xerr=reach, color=ILORA, marker="o", ms=4)
+    differences.axvline(0, color="#333333", lw=0.8)
+    differences.set_ylim(axis.get_ylim())
+    differences.set_yticks([])
+    differences.set_xlabel("points against LoRA, paired")
+    for each in (axis, differences):
+        each.invert_yaxis()
     return figure
 
 
