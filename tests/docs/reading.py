@@ -8,7 +8,7 @@ from pathlib import Path
 FENCE = re.compile(r"^```(?:bash|sh|shell|console)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 FIRST = ("docs/import.md", "docs/teams.md", "README.md")
 """What the others rely on."""
-READERS = ("ilora recommend", "ilora batch", "ilora evaluate", "ilora compare", "ilora runs")
+READERS = ("ilora recommend", "ilora batch", "ilora evaluate", "ilora compare", "ilora study", "ilora runs")
 """Commands that read what the others of any document have made: they come last."""
 
 

@@ -132,6 +132,10 @@ def _read_only(shop: Shop, words: list[str]) -> CompletedProcess[str]:
     return CompletedProcess(words, 0, "", "")
 
 
+def _study(shop: Shop, words: list[str]) -> CompletedProcess[str]:
+    return ilora(*words[1:], "--run", "runs/demo-cpu-ilora")
+
+
 def _planned(shop: Shop, words: list[str]) -> CompletedProcess[str]:
     return subprocess.run(
         ["make", "-n", *words[1:]], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
@@ -153,6 +157,7 @@ EXECUTIONS: dict[str, Callable[[Shop, list[str]], CompletedProcess[str]]] = {
     "ilora compare": _few,
     "ilora bundle": _as_it_is,
     "ilora runs": _as_it_is,
+    "ilora study": _study,
     "ilora doctor": _as_it_is,
     "ilora recommend": _from_bundle,
     "ilora batch": _from_bundle,
