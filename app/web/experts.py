@@ -85,12 +85,12 @@ def legend(service: Service) -> str:
         f'<td class="number">{p.leads:,}</td></tr>'
         for p in service.portraits
     )
+    tastes = "genres and eras" if service.tastes == "genres" else service.tastes
     hint = f"exp of the mean entropy {atlas.entropy:.2f}; at most {len(atlas.shares)}"
     return (
         f'<div class="measured"><p class="lead" title="{hint}">{sentence(atlas)}</p><div class="scroll" '
         'tabindex="0" role="region" aria-label="The experts"><table><thead><tr><th scope="col">Expert</th>'
-        '<th scope="col" title="genres and eras, or titles, that '
-        'the tenth of people who lean on it most have more of">'
+        f'<th scope="col" title="{tastes} that the tenth of people who lean on it most have more of">'
         'Its people have more</th><th scope="col" title="mean gate weight over all people">Mean weight'
         '</th><th scope="col" title="people whose largest weight it is">Leads</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></div>"

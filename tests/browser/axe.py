@@ -7,6 +7,7 @@ from playwright.sync_api import Page
 
 SCRIPT = Path(__file__).parents[2] / ".cache" / "axe" / "axe.min.js"
 GRAVE = ("serious", "critical")
+LOOKS = 3
 
 
 def _wait_for_rest(page: Page) -> None:
@@ -22,10 +23,13 @@ def grave_findings(page: Page) -> list[str]:
     """Serious and critical findings, one line each: the rule, and the first elements that break it."""
     if not SCRIPT.is_file():
         pytest.skip("axe-core is not here: `make axe` fetches it")
-    _wait_for_rest(page)
     if not page.evaluate("'axe' in window"):
         page.evaluate(SCRIPT.read_text(encoding="utf-8"))  # in the page, past its policy on scripts
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    for _ in range(LOOKS):
+        _wait_for_rest(page)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        if not page.locator(".pending").count():
+            break  # else something began to be drawn anew while axe looked: an explanation comes when all is idle
     return [
         f"{violation['id']} ({violation['impact']}): "
         + " | ".join(node["html"][:160] for node in violation["nodes"][:4])
