@@ -184,7 +184,9 @@ def _heterogeneity(numbers: Mapping[str, Any]) -> Figure:
         ("found_by_encoder", "what the gate reads", "#009E73"),
     ):
         found.plot(along, [level[name] for level in levels], color=colour, marker="o", ms=3, label=label)
-    found.set_ylabel("types found (adjusted Rand index)")
+    told = [(level["told_linearly"] - 0.25) / 0.75 for level in levels]
+    found.plot(along, told, color=OTHER, ls="--", marker="s", ms=3, label="linear probe of what it reads")
+    found.set_ylabel("types found (0 by chance, 1 all)")
     found.set_ylim(-0.05, 1.05)
     found.legend(fontsize=7)
     for axis in (rates, found):

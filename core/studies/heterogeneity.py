@@ -12,7 +12,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from core.data.candidates import draw_candidates
 from core.data.ring import STEPS, World, expected_hits
@@ -20,6 +24,7 @@ from core.evaluation.asking import ask, route_cases, sampled_ranks, targets_of
 from core.evaluation.comparison import compare_paired
 from core.evaluation.evaluating import Step
 from core.evaluation.intervals import Difference, Rate, rate
+from core.routing import Floats, Indices
 from core.studies.finding import Finding, gain
 from core.studies.grid import Planned
 from core.training.finished import FinishedRun, open_ranker
@@ -45,7 +50,9 @@ class Level:
         p: McNemar's, exact.
         found_by_gate: adjusted Rand index of people's types and groups of their mixtures (k-means).
         found_by_leader: the same for the leading expert.
-        found_by_encoder: the same for groups of what the gate reads: what it could have found this way.
+        found_by_encoder: the same for groups of what the gate reads.
+        told_linearly: share of people whose type a logistic regression tells from what the gate reads,
+            five-fold; .25 by chance. The most that a linear gate can know.
     """
 
     heterogeneity: float
@@ -58,6 +65,7 @@ class Level:
     found_by_gate: float
     found_by_leader: float
     found_by_encoder: float
+    told_linearly: float
 
 
 def planned(steps: int, seed: int, levels: Sequence[int] = LEVELS) -> list[Planned]:
@@ -104,12 +112,18 @@ def measure(lora: FinishedRun, ilora: FinishedRun, step: Step = lambda what, don
         found_by_gate=_found(types, routing.gate),
         found_by_leader=float(adjusted_rand_score(types, routing.gate.argmax(1))),
         found_by_encoder=_found(types, routing.sequence),
+        told_linearly=_told(types, routing.sequence),
     )
 
 
-def _found(types: np.ndarray, vectors: np.ndarray) -> float:
+def _found(types: Indices, vectors: Floats) -> float:
     groups = KMeans(len(STEPS), n_init=10, random_state=SEED).fit_predict(vectors.astype(np.float64))
     return float(adjusted_rand_score(types, groups))
+
+
+def _told(types: Indices, vectors: Floats) -> float:
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+    return float(cross_val_score(probe, vectors.astype(np.float64), types, cv=5).mean())
 
 
 def heterogeneity(levels: Sequence[Level], steps: int) -> Finding:
@@ -121,12 +135,12 @@ def heterogeneity(levels: Sequence[Level], steps: int) -> Finding:
 def sentence(levels: Sequence[Level], steps: int) -> str:
     """What was found, with n."""
     each = "; ".join(
-        f"h {level.heterogeneity:g}: {gain(level.gain)} "
-        f"(best {100 * level.best:.0f} %, LoRA {100 * level.lora.mean:.0f} %, types found by "
-        f"the gate {level.found_by_gate:.2f}, in what it reads {level.found_by_encoder:.2f})"
+        f"h {level.heterogeneity:g}: {gain(level.gain)} (best {100 * level.best:.0f} %, LoRA "
+        f"{100 * level.lora.mean:.0f} %, types found by the gate {level.found_by_gate:.2f}, told by a linear "
+        f"probe of what it reads {100 * level.told_linearly:.0f} %)"
         for level in levels
     )
     return (
         f"Simulated people of four types, n = {levels[0].lora.n:,}, {steps} steps, iLoRA − LoRA in points of "
-        f"HR@1 among 20: {each}."
+        f"HR@1 among 20: {each}. By chance a probe tells 25 %."
     )

@@ -21,7 +21,7 @@ POINT = {"hr1": RATE, "ndcg10": 0.1}
 ARM = {"label": "a & b <c>", "series": "r 16", "size": 2, "hr1": RATE, "against": LATER}
 LEVEL = {
     "heterogeneity": 0.5, "best": 0.8, "encoder": RATE, "lora": RATE, "ilora": RATE,
-    "found_by_gate": 0.5, "found_by_leader": 0.4, "found_by_encoder": 0.9,
+    "found_by_gate": 0.5, "found_by_leader": 0.4, "found_by_encoder": 0.9, "told_linearly": 0.6,
 }  # fmt: skip
 NUMBERS: dict[str, dict[str, Any]] = {
     "collapse": {"experts": 2, "gates": {"trained": GATE | {"alarms": []}, "broken": GATE}},

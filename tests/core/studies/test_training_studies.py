@@ -131,7 +131,9 @@ def test_types_that_vectors_tell_apart_are_found() -> None:
     types = World(1.0).types
     vectors = np.eye(4)[types] + 0.01 * np.random.default_rng(0).standard_normal((800, 4))
     assert het._found(types, vectors) == 1.0
-    assert abs(het._found(types, np.random.default_rng(1).standard_normal((800, 4)))) < 0.02
+    nothing = np.random.default_rng(1).standard_normal((800, 4))
+    assert abs(het._found(types, nothing)) < 0.02
+    assert het._told(types, vectors) == 1.0 and abs(het._told(types, nothing) - 0.25) < 0.06
 
 
 # ---------------------------------------------------------------------- mixed
