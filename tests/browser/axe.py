@@ -29,7 +29,7 @@ def grave_findings(page: Page) -> list[str]:
         _wait_for_rest(page)
         found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         if not page.locator(".pending").count():
-            break  # else something began to be drawn anew while axe looked: an explanation comes when all is idle
+            break  # else something was drawn anew while axe looked: an explanation comes when all is idle
     return [
         f"{violation['id']} ({violation['impact']}): "
         + " | ".join(node["html"][:160] for node in violation["nodes"][:4])
