@@ -136,8 +136,8 @@ def sentence(levels: Sequence[Level], steps: int) -> str:
     """What was found, with n."""
     each = "; ".join(
         f"h {level.heterogeneity:g}: {gain(level.gain)} (best {100 * level.best:.0f} %, LoRA "
-        f"{100 * level.lora.mean:.0f} %, types found by the gate {round(level.found_by_gate, 2) + 0.0:.2f}, told by a linear "
-        f"probe of what it reads {100 * level.told_linearly:.0f} %)"
+        f"{100 * level.lora.mean:.0f} %, types found by the gate {round(level.found_by_gate, 2) + 0.0:.2f}, "
+        f"told by a linear probe of what it reads {100 * level.told_linearly:.0f} %)"
         for level in levels
     )
     return (
