@@ -23,10 +23,10 @@ def grave_findings(page: Page) -> list[str]:
     """Serious and critical findings, one line each: the rule, and the first elements that break it."""
     if not SCRIPT.is_file():
         pytest.skip("axe-core is not here: `make axe` fetches it")
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(SCRIPT.read_text(encoding="utf-8"))  # in the page, past its policy on scripts
     for _ in range(LOOKS):
         _wait_for_rest(page)
+        if not page.evaluate("'axe' in window"):
+            page.evaluate(SCRIPT.read_text(encoding="utf-8"))  # in the page, past its policy on scripts
         found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         if not page.locator(".pending").count():
             break  # else something was drawn anew while axe looked: an explanation comes when all is idle
