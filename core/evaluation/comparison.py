@@ -61,9 +61,9 @@ class PairedComparison:
     def verdict_sentence(self) -> str:
         """All of it in plain words, rates in per cent, differences in points."""
         told = (
-            f"{self.b} {_rate(self.rate_b)} against {self.a} {_rate(self.rate_a)}: difference "
-            f"{_points(self.difference.mean, signed=True)} points "
-            f"[{_points(self.difference.low)}, {_points(self.difference.high)}], {_p(self.mcnemar.p)}"
+            f"{self.b} {in_percent(self.rate_b)} against {self.a} {in_percent(self.rate_a)}: difference "
+            f"{points(self.difference.mean, signed=True)} points "
+            f"[{points(self.difference.low)}, {points(self.difference.high)}], {_p(self.mcnemar.p)}"
         )
         if self.p_holm is not None and self.datasets > 1:
             told += f" ({_p(self.p_holm)} by Holm over {self.datasets} data sets)"
@@ -71,7 +71,7 @@ class PairedComparison:
             return f"{told}, n = {self.n}: {self.winner} is better."
         return (
             f"{told}: no difference that {self.n} people can show; "
-            f"the smallest this n would show is {_points(self.detectable)} points."
+            f"the smallest this n would show is {points(self.detectable)} points."
         )
 
 
@@ -118,11 +118,12 @@ def mean_relative_improvement(comparisons: Sequence[PairedComparison]) -> float 
     return float(np.mean(known)) if known and len(known) == len(relatives) else None
 
 
-def _rate(told: Rate) -> str:
+def in_percent(told: Rate) -> str:
+    """A rate with its interval: 44.9 % [41.7, 48.0]."""
     return f"{100 * told.mean:.1f} % [{100 * told.low:.1f}, {100 * told.high:.1f}]"
 
 
-def _points(difference: float, signed: bool = False) -> str:
+def points(difference: float, signed: bool = False) -> str:
     """A difference of rates in points: +2.3, or −0.4 with a real minus sign; never −0.0."""
     value = round(100 * difference, 1) + 0.0
     return f"{value:{'+' if signed else ''}.1f}".replace("-", "−")

@@ -18,6 +18,7 @@ from core.errors import RunError
 from core.evaluation.asking import HISTORY, ask, full_ranks, route_cases, sampled_ranks
 from core.evaluation.baselines import Baseline, Popularity
 from core.evaluation.buckets import SPARSE
+from core.evaluation.comparison import in_percent
 from core.evaluation.encoder_baseline import SASRecBaseline
 from core.evaluation.evaluating import Step
 from core.evaluation.intervals import Rate, rate
@@ -193,7 +194,8 @@ def sentence(methods: Sequence[Method], dataset: str) -> str:
     first, last = min(LENGTHS), max(LENGTHS)
     n = next(iter(methods[0].lengths.values())).hr1.n
     told = "; ".join(
-        f"{m.label} {_percent(m.lengths[first].hr1)} from one item, {_percent(m.lengths[last].hr1)} from ten"
+        f"{m.label} {in_percent(m.lengths[first].hr1)} from one item, "
+        f"{in_percent(m.lengths[last].hr1)} from ten"
         for m in methods
     )
     said = f"HR@1 among 20 on {dataset}, n = {n:,} people with ten items: {told}."
@@ -204,10 +206,6 @@ def sentence(methods: Sequence[Method], dataset: str) -> str:
         points = {m.label: getattr(m, group) for m in methods}
         if all(points.values()):
             n = next(iter(points.values())).hr1.n
-            each = ", ".join(f"{label} {_percent(point.hr1)}" for label, point in points.items())
+            each = ", ".join(f"{label} {in_percent(point.hr1)}" for label, point in points.items())
             said += f" Of {n:,} {words}: {each}."
     return said
-
-
-def _percent(told: Rate) -> str:
-    return f"{100 * told.mean:.1f} % [{100 * told.low:.1f}, {100 * told.high:.1f}]"

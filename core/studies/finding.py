@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DataError
+from core.evaluation.comparison import points
 from core.evaluation.intervals import Difference
 
 
@@ -45,12 +46,6 @@ class Finding:
 def read_findings(folder: Path) -> list[Finding]:
     """All findings of a folder, by name; none where there is no folder."""
     return [Finding.load(path) for path in sorted(folder.glob("*.json"))]
-
-
-def points(difference: float, signed: bool = False) -> str:
-    """A difference of rates in percentage points: +2.3, −0.4 with a real minus sign, never −0.0."""
-    value = round(100 * difference, 1) + 0.0
-    return f"{value:{'+' if signed else ''}.1f}".replace("-", "−")
 
 
 def gain(difference: Difference) -> str:
