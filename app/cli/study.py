@@ -89,6 +89,7 @@ def _trained(
 
     from core.errors import RunBusy
     from core.studies import heterogeneity, mixed_domains, sweeps
+    from core.studies.evidence import check_planned
 
     arms: Arms | None = None
     if name in ("gate", "experts"):
@@ -101,6 +102,7 @@ def _trained(
         raise RunBusy(
             f"Left to another process, which is training: {', '.join(left)}. Say it again afterwards."
         )
+    check_planned(planned, runs)
     from app.cli.steps_bar import StepsBar
 
     with StepsBar() as bar:

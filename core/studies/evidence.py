@@ -7,11 +7,14 @@ machine; whoever comes last finds everything done.
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from core.errors import RunBusy
+from core.errors import RunBusy, RunError
 from core.studies.grid import Planned
-from core.training.finished import RECIPE, SUMMARY
+from core.training.finished import RECIPE, SUMMARY, read_recipe
 from core.training.recipe import load_recipe
 from core.training.run import Watch, train
+
+OWN = ("run.threads", "model.compute")
+"""What a machine settles for itself."""
 
 Begins = Callable[[Planned, int], Watch]
 """Told a run and its steps when its training begins; gives who watches it."""
@@ -53,3 +56,21 @@ def train_missing(planned: Iterable[Planned], runs: Path, threads: int, begins: 
         except RunBusy:
             left.append(one.name)
     return left
+
+
+def check_planned(planned: Iterable[Planned], runs: Path) -> None:
+    """That finished runs are those that are planned, and not of other steps or settings under the same name.
+
+    Raises:
+        RunError: naming the first field that differs.
+    """
+    for one in planned:
+        folder = runs / one.name
+        wanted = load_recipe(one.recipe, one.resolved(runs), method=one.method).flat()
+        found = read_recipe(folder).flat()
+        for name, value in wanted.items():
+            if name not in OWN and found[name] != value:
+                raise RunError(
+                    f"{folder} was trained with {name}={found[name]}, and {value} is asked for: name another "
+                    "folder with --runs, or remove this run."
+                )

@@ -14,6 +14,7 @@ from core.errors import DataError, RunError
 from core.evaluation.plan import Asked, evaluate_runs, read_runs
 from core.studies import heterogeneity as het
 from core.studies import mixed_domains as mix
+from core.studies.evidence import check_planned
 from core.studies.finding import Finding, gain, read_findings
 from core.studies.grid import Planned
 from core.studies.sweeps import EXPERTS, GATES, Arms, compared, experts_arms, gate_arms, once, sweep
@@ -97,6 +98,16 @@ def test_a_sweep_compares_every_arm_with_the_first_on_the_same_people(
     assert finding.numbers["n"] == 40 and "n = 40 validation users" in finding.sentence
     with pytest.raises(RunError, match="was not measured"):
         compared(arms[0], rows[:1], sizes)
+
+
+def test_runs_of_other_steps_are_not_taken_for_these(tmp_path: Path) -> None:
+    planned = gate_arms("movielens", 7, 1).planned[:2]
+    for one in planned:
+        (tmp_path / one.name).mkdir()
+        recipe_of(one).save(tmp_path / one.name / "recipe.yaml")
+    check_planned(planned, tmp_path)
+    with pytest.raises(RunError, match=r"run\.max_steps=7, and 8 is asked for"):
+        check_planned(gate_arms("movielens", 8, 1).planned[:2], tmp_path)
 
 
 # ---------------------------------------------------------------------- heterogeneity
