@@ -12,7 +12,7 @@ import quant.nf4  # noqa: F401  (before PEFT, which would import bitsandbytes wi
 from peft import PeftModel, get_peft_model
 
 from core.ilora import ILoraConfig, targets_in
-from core.item_space import ItemFeatures, ItemSpace
+from core.item_space import ItemFeatures, ItemSpace, OutputExperts
 from core.ranking_model import BranchHead, RankingModel
 from core.training.recipe import Recipe
 from quant.backbone import Backbone
@@ -37,6 +37,13 @@ def new_model(backbone: Backbone, features: ItemFeatures, recipe: Recipe) -> Ran
         dropout=model_recipe.token_dropout,
         item_dropout=model_recipe.item_dropout,
     )
+    if recipe.adapter.adapt_output and recipe.experts > 1:  # one for all adds nothing to a trained projection
+        adapter = recipe.adapter
+        with torch.random.fork_rng(devices=[]):  # so that all else begins the same with and without
+            width = features.collaborative.shape[1]
+            space.experts = OutputExperts(
+                backbone.hidden_size, width, adapter.r, recipe.experts, adapter.alpha
+            )
     head = BranchHead(backbone.hidden_size)
     decoder = backbone.model.get_decoder()  # found by the model's class, as are its linears
     config = ILoraConfig(

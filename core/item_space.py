@@ -8,6 +8,7 @@ the backbone's last state, is scored against (collaborative + text) vectors of t
 Shapes: B batch, N items, D encoder width, H backbone width, P text components.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,39 @@ class ItemFeatures:
         return float(self.collaborative[self.known].std().clamp_min(1e-6))
 
 
+class OutputExperts(nn.Module):
+    """Experts on the projection from the backbone's state to the user vector, as on the linears before it:
+    ``s * B ((A h) * repeat_interleave(w, R/K))`` (arXiv 2408.10159, section 3.3).
+
+    Args:
+        hidden: H. width: D. rank: R of all experts together. num_experts: K.
+        alpha: LoRA's; the scale is alpha / (R/K).
+    """
+
+    def __init__(self, hidden: int, width: int, rank: int, num_experts: int, alpha: float) -> None:
+        super().__init__()
+        self.num_experts, self.expert_rank = num_experts, rank // num_experts
+        self.scaling = alpha / self.expert_rank
+        self.A = nn.Parameter(torch.empty(rank, hidden))
+        self.B = nn.Parameter(torch.zeros(width, rank))
+        nn.init.kaiming_uniform_(self.A, a=5**0.5)
+
+    @classmethod
+    def fitting(cls, space: Mapping[str, Tensor], num_experts: int, alpha: float) -> "OutputExperts | None":
+        """Of the shape of those in the state of an item space; None where it has none."""
+        if "experts.A" not in space:
+            return None
+        (rank, hidden), width = space["experts.A"].shape, len(space["experts.B"])
+        return cls(hidden, width, rank, num_experts, alpha)
+
+    def forward(self, state: Tensor, mixture: Tensor | None) -> Tensor:
+        """States [..., H] and their people's mixtures [..., K] -> what is added to user vectors, [..., D]."""
+        assert mixture is not None
+        inner = state @ self.A.T * self.scaling  # (..., R)
+        adapted: Tensor = (inner * mixture.repeat_interleave(self.expert_rank, -1)) @ self.B.T
+        return adapted
+
+
 class ItemSpace(nn.Module):
     """Item tokens and catalogue scores for one adapter.
 
@@ -50,6 +84,7 @@ class ItemSpace(nn.Module):
         item_dropout: chance that an item's collaborative part is dropped whole in training, in and out
             alike, so
             that text alone must do (new items) and the encoder's memory of its training rows is trusted less.
+        experts: what adapts the user vector's projection per person; None: one projection for everybody.
     """
 
     collaborative: Tensor
@@ -63,6 +98,7 @@ class ItemSpace(nn.Module):
         embedding_norm: float,
         dropout: float = 0.2,
         item_dropout: float = 0.1,
+        experts: OutputExperts | None = None,
     ) -> None:
         super().__init__()
         n, d = features.collaborative.shape
@@ -79,6 +115,7 @@ class ItemSpace(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n))
         self.dropout = nn.Dropout(dropout)
         self.item_dropout = item_dropout
+        self.experts = experts
         self._served: tuple[object, Tensor] | None = None
         nn.init.normal_(self.vector_text.weight, std=0.02 / p**0.5)
 
@@ -119,9 +156,16 @@ class ItemSpace(nn.Module):
         placed: Tensor = unit * self.token_scale
         return placed
 
-    def scores(self, state: Tensor) -> Tensor:
-        """Backbone states [..., H] -> scores of the whole catalogue [..., N] float32."""
-        user = self.dropout(self.user(state.float()))  # (..., D)
+    def scores(self, state: Tensor, mixture: Tensor | None = None) -> Tensor:
+        """Backbone states [..., H] -> scores of the whole catalogue [..., N] float32.
+
+        Args:
+            mixture: [..., K] of each state's person, where experts adapt the projection.
+        """
+        user = self.user(state.float())
+        if self.experts is not None:
+            user = user + self.experts(state.float(), mixture)
+        user = self.dropout(user)  # (..., D)
         scores: Tensor = user @ self._item_vectors().T + self.bias
         return scores
 

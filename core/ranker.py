@@ -114,7 +114,7 @@ class Ranker:
             for ask, candidates in zip(asks, chosen, strict=True)
         ]
         return [
-            self._read(hidden, asked.packed, candidates, ask.adapter, ask.mode).cpu()
+            self._read(hidden, asked.packed, candidates, ask.adapter, ask.mode, asked.mixture).cpu()
             for hidden, asked, candidates, ask in zip(
                 self.model.states_together(questions), questions, chosen, asks, strict=True
             )
@@ -129,8 +129,9 @@ class Ranker:
     ) -> Tensor:
         device = self.model.device
         packed = self._pack(histories, candidates, mode).to(device)
-        hidden = self.model.states(packed, adapter, Mixture(weights=weights.to(device)))
-        return self._read(hidden, packed, candidates, adapter, mode)
+        mixture = Mixture(weights=weights.to(device))
+        hidden = self.model.states(packed, adapter, mixture)
+        return self._read(hidden, packed, candidates, adapter, mode, mixture)
 
     def _pack(self, histories: list[list[int]], candidates: Tensor | None, mode: Mode) -> Packed:
         w = self.wording
@@ -148,15 +149,21 @@ class Ranker:
         )
 
     def _read(
-        self, hidden: Tensor, packed: Packed, candidates: Tensor | None, adapter: str, mode: Mode
+        self,
+        hidden: Tensor,
+        packed: Packed,
+        candidates: Tensor | None,
+        adapter: str,
+        mode: Mode,
+        mixture: Mixture,
     ) -> Tensor:
         """Scores [B, C] or [B, N] of the states [B, S, H] that a pass left."""
         if mode == "catalogue":
-            scores = self.model.read_catalogue(hidden, packed, adapter).squeeze(1)  # (B, N)
+            scores = self.model.read_catalogue(hidden, packed, adapter, mixture).squeeze(1)  # (B, N)
             return scores if candidates is None else scores.gather(1, candidates.to(scores.device))
         assert candidates is not None
         if mode == "branch":
-            return self.model.read_branches(hidden, packed, candidates.to(hidden.device), adapter)
+            return self.model.read_branches(hidden, packed, candidates.to(hidden.device), adapter, mixture)
         return self.model.read_titles(hidden, packed).cpu() - self.title_prior[candidates]
 
 

@@ -32,10 +32,18 @@ LOGITS = 6 << 20
 
 @dataclass(frozen=True)
 class Mixture:
-    """Which experts each row uses: weights [B, K] of a router, or sequences [B, D] for the torch gate."""
+    """Which experts each row uses.
+
+    Attributes:
+        weights: [B, K], or [B, layers, K], of a router.
+        sequence: [B, D] for the torch gate, in their place.
+        each: [B, T, D] beside `sequence`, in training: what the gate would read at each of a row's last T
+            prefixes. Experts on the user vector's projection, which is asked at each of them, use it.
+    """
 
     weights: Tensor | None = None
     sequence: Tensor | None = None
+    each: Tensor | None = None
 
     def as_kwargs(self) -> dict[str, Tensor]:
         named = {"gate_weights": self.weights, "sequence": self.sequence}
@@ -254,13 +262,30 @@ class RankingModel(nn.Module):
         Entry [b, -1] is what follows the whole history; [b, -1-j] what follows the history without its last j
         items. Rows shorter than `tail` repeat their first position (the instruction alone).
         """
-        return self.read_catalogue(self.states(packed, adapter, mixture), packed, adapter, tail)
+        return self.read_catalogue(self.states(packed, adapter, mixture), packed, adapter, mixture, tail)
 
-    def read_catalogue(self, hidden: Tensor, packed: Packed, adapter: str, tail: int = 1) -> Tensor:
+    def read_catalogue(
+        self, hidden: Tensor, packed: Packed, adapter: str, mixture: Mixture, tail: int = 1
+    ) -> Tensor:
         """`catalogue_scores` of states that are there already."""
         back = torch.arange(tail - 1, -1, -1, device=hidden.device)
         index = (packed.history_end.unsqueeze(1) - back).clamp_min(0)  # (B, tail)
-        return self.space(adapter).scores(_gather(hidden, index))
+        return self.space(adapter).scores(_gather(hidden, index), self._output_mixture(adapter, mixture))
+
+    def _output_mixture(self, adapter: str, mixture: Mixture) -> Tensor | None:
+        """[B, 1 or tail, K]: what mixes the experts on the user vector's projection; None where none are."""
+        gate = self.gate_of(adapter)
+        if gate is None or self.space(adapter).experts is None:
+            return None
+        mixed = mixture.weights
+        if mixed is None:
+            read = mixture.each if mixture.each is not None else mixture.sequence
+            assert read is not None
+            mixed = gate(read.float())  # (B, ..., K) or (B, ..., layers, K)
+            mixed = mixed if gate.layers == 1 else mixed[..., -1, :]
+        elif mixed.dim() == 3:
+            mixed = mixed[:, -1]
+        return mixed if mixed.dim() == 3 else mixed.unsqueeze(1)
 
     def branch_scores(self, packed: Packed, candidates: Tensor, adapter: str, mixture: Mixture) -> Tensor:
         """Scores of C candidates, each read as a branch, [B, C] float32: catalogue score + the branch's
@@ -268,11 +293,15 @@ class RankingModel(nn.Module):
 
         Both come from the same pass: the history's states are untouched by the branches behind it.
         """
-        return self.read_branches(self.states(packed, adapter, mixture), packed, candidates, adapter)
+        return self.read_branches(self.states(packed, adapter, mixture), packed, candidates, adapter, mixture)
 
-    def read_branches(self, hidden: Tensor, packed: Packed, candidates: Tensor, adapter: str) -> Tensor:
+    def read_branches(
+        self, hidden: Tensor, packed: Packed, candidates: Tensor, adapter: str, mixture: Mixture
+    ) -> Tensor:
         """`branch_scores` of states that are there already."""
-        first = self.read_catalogue(hidden, packed, adapter).squeeze(1).gather(1, candidates)  # (B, C)
+        first = (
+            self.read_catalogue(hidden, packed, adapter, mixture).squeeze(1).gather(1, candidates)
+        )  # (B, C)
         correction: Tensor = self.branches[adapter](_gather(hidden, packed.branch_end))
         return first + correction
 

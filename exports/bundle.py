@@ -16,12 +16,13 @@ from torch import Tensor
 
 from core.assembly import stored_model
 from core.assets import ASSETS, Progress, fetch
+from core.collaborative import Stack, StackedRouter
 from core.data.dataset import Dataset
 from core.data.registry import load_dataset
 from core.domain import Domain
 from core.errors import BundleError
 from core.growth import GrownRouter
-from core.item_space import ItemSpace
+from core.item_space import ItemSpace, OutputExperts
 from core.new_items import NewItem, extended
 from core.prompt import Wording
 from core.ranker import Ranker
@@ -105,8 +106,10 @@ def load_bundle(
         reason = " ".join(str(error).split())
         raise BundleError(f"The bundle at {path} does not fit together: {reason} Train it again.") from error
     router: Router = onnx
+    if (stack := Stack.of_tensors(tensors)) is not None:
+        router = StackedRouter(onnx, stack)
     if new_items:
-        router = GrownRouter(onnx, len(dataset.catalog), items.foretold.numpy())
+        router = GrownRouter(router, len(dataset.catalog), items.foretold.numpy())
     return Recommender(
         catalog=items.catalog,
         router=router,
@@ -183,8 +186,10 @@ def _ranker(
     spaces: dict[str, ItemSpace] = {}
     branches: dict[str, BranchHead] = {}
     for name, adapter in info.adapters.items():
-        space = ItemSpace(items.features, backbone.hidden_size, backbone.embedding_norm)
-        space.load_state_dict(items.space_of(name, tensors, adapter.new_item_stretch))
+        state = items.space_of(name, tensors, adapter.new_item_stretch)
+        experts = OutputExperts.fitting(state, adapter.num_experts, adapter.lora_alpha)
+        space = ItemSpace(items.features, backbone.hidden_size, backbone.embedding_norm, experts=experts)
+        space.load_state_dict(state)
         head = BranchHead(backbone.hidden_size)
         head.load_state_dict(under(f"{name}.branch.", tensors))
         spaces[name], branches[name] = space.to(backbone.device), head.to(backbone.device)

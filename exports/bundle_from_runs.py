@@ -12,6 +12,7 @@ from core.assets import ASSETS
 from core.data.dataset import Dataset
 from core.data.registry import load_dataset
 from core.errors import BundleError
+from core.evaluation.stacking import stack_of
 from core.training.finished import ADAPTER, RECIPE, SUMMARY, space_and_branch
 from core.training.prepare import WEIGHTS, load_prepared
 from core.training.recipe import Recipe, load_recipe
@@ -87,7 +88,8 @@ def bundle_from_runs(
         licences=_licences(recipe, dataset),
         metrics=Metrics(training={n: _training(recipes[n], summaries[n], machine) for n in runs}),
     )
-    return save_bundle(path, info, prepared, parts, retrieve)
+    stack = stack_of(dataset, dataset.split(recipe.split), prepared.encoder)
+    return save_bundle(path, info, prepared, parts, retrieve, stack)
 
 
 def _refuse_control(folder: Path) -> None:

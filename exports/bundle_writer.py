@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from core.collaborative import Stack
 from core.errors import BundleError
 from core.gate import Gate
 from core.training.prepare import Prepared
@@ -45,6 +46,7 @@ def save_bundle(
     prepared: Prepared,
     adapters: Mapping[Adapter, AdapterParts],
     retrieve: int = 100,
+    stack: Stack | None = None,
 ) -> BundleInfo:
     """Write a bundle folder, verify it, and only then put it in the place of an older one.
 
@@ -54,6 +56,7 @@ def save_bundle(
         prepared: encoder and item features that all adapters were trained over.
         adapters: those that `info` describes. The router gets the gate of the one with experts.
         retrieve: C, how many items the router retrieves.
+        stack: what is added to the encoder's scores; None: they stand alone.
 
     Returns:
         The info as saved.
@@ -73,7 +76,7 @@ def save_bundle(
         if len(gates) > 1:
             raise BundleError("A bundle has one router, so only one of its adapters can have experts.")
         export_router(prepared.encoder, gates[0] if gates else None, folder / ROUTER, retrieve)
-        _save_tensors(folder / PROJECTOR, _projector(prepared, adapters))
+        _save_tensors(folder / PROJECTOR, _projector(prepared, adapters, stack))
         (folder / CARD).write_text(render_card(info), encoding="utf-8")
         return _write_info(folder, info)
 
@@ -166,7 +169,9 @@ def read_gate(folder: Path) -> Gate | None:
     return gate
 
 
-def _projector(prepared: Prepared, adapters: Mapping[Adapter, AdapterParts]) -> dict[str, Tensor]:
+def _projector(
+    prepared: Prepared, adapters: Mapping[Adapter, AdapterParts], stack: Stack | None
+) -> dict[str, Tensor]:
     features = prepared.features
     tensors = {
         "items.collaborative": features.collaborative,
@@ -180,6 +185,8 @@ def _projector(prepared: Prepared, adapters: Mapping[Adapter, AdapterParts]) -> 
     }
     if features.scale is not None:
         tensors["items.scale"] = torch.tensor(features.scale, dtype=torch.float64)
+    if stack is not None:
+        tensors |= stack.tensors()
     for name, parts in adapters.items():
         tensors |= {f"{name}.space.{key}": value for key, value in parts.space.items()}
         tensors |= {f"{name}.branch.{key}": value for key, value in parts.branch.items()}

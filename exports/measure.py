@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.collaborative import StackedRouter
 from core.data.candidates import draw_candidates
 from core.data.dataset import Case, Dataset
 from core.evaluation.asking import ask, full_ranks, route_cases, sampled_ranks
@@ -14,6 +15,7 @@ from core.evaluation.blending import blend, choose_blend_weight
 from core.evaluation.comparison import compare_paired
 from core.evaluation.intervals import rate
 from core.evaluation.metrics import Ranks, ndcg_at
+from core.evaluation.run_identity import SASREC, STACK
 from core.growth import fair_stretch
 from core.recommender import RETRIEVED, Recommender
 from core.routing import Floats, Indices, Routing
@@ -84,11 +86,18 @@ def measure(
         for name, cases in (("validation", split.validation), ("test", split.test))
     }
     test = parts["test"]
+    beside = STACK if isinstance(recommender.router, StackedRouter) else SASREC
+    encoder = test.routing.scores
+    if isinstance(recommender.router, StackedRouter):
+        encoder = route_cases(recommender.router.router, test.cases).scores
     popularity = np.broadcast_to(recommender.popularity.astype(np.float32), test.routing.scores.shape)
     rows = [
         _row("Popularity", split_name, popularity, test),
-        _row("SASRec", split_name, test.routing.scores, test),
+        _row(SASREC, split_name, encoder, test),
     ]
+    if beside == STACK:
+        note = f"SASRec, EASE, item-kNN and popularity, weighed on {len(split.validation)} validation users"
+        rows.append(_row(STACK, split_name, test.routing.scores, test, note))
     blends: list[MetricRow] = []
     hits: dict[str, Hits] = {}
     chosen: dict[Adapter, Chosen] = {}
@@ -100,12 +109,14 @@ def measure(
         hits[label] = _hits(scores["test"], test)
         rows.append(_row(label, split_name, scores["test"], test))
         mixed = blend(scores["test"], test.routing.scores, choice.blend_weight)
-        note = f"weight of SASRec {choice.blend_weight:g}, chosen on {len(split.validation)} validation users"
-        hits[f"{label} + SASRec"] = _hits(mixed, test)
-        blends.append(_row(f"{label} + SASRec", split_name, mixed, test, note))
+        note = (
+            f"weight of {beside} {choice.blend_weight:g}, chosen on {len(split.validation)} validation users"
+        )
+        hits[f"{label} + {beside}"] = _hits(mixed, test)
+        blends.append(_row(f"{label} + {beside}", split_name, mixed, test, note))
     pairs = [
         paired_row(hits, f"LoRA{tail}", f"iLoRA{tail}", split_name)
-        for tail in ("", " + SASRec")
+        for tail in ("", f" + {beside}")
         if {f"LoRA{tail}", f"iLoRA{tail}"} <= set(hits)
     ]
     return Measured((*rows, *blends), tuple(pairs), chosen)

@@ -27,6 +27,9 @@ def evidence(
         typer.Option(help="catalogue, branch or generate; can be repeated.", show_default="all three"),
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Training seed; can be repeated.")] = None,
+    controls: Annotated[
+        bool, typer.Option(help="Train the static, random and shuffled gates too, with every seed.")
+    ] = True,
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of every run in catalogue mode.")] = 100,
     paper_steps: Annotated[int, typer.Option(min=1, help="The same on the published splits.")] = 60,
     branch_steps: Annotated[int, typer.Option(min=1, help="Steps of a second stage (its head alone).")] = 25,
@@ -54,7 +57,7 @@ def evidence(
     budget = Budget(steps, branch_steps, generate_steps, paper_steps)
     seeds, modes = seed or [1], mode or ["catalogue", "branch", "generate"]
     for dataset, split in _places(place):
-        planned = list(planned_runs(dataset, split, seeds, budget, modes))
+        planned = list(planned_runs(dataset, split, seeds, budget, modes, controls))
         if dry_run:
             _list(planned, runs)
             continue

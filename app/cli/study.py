@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from core.studies.sweeps import Arms
     from core.training.finished import FinishedRun
 
-Name = Literal["gate", "experts", "heterogeneity", "mixed", "gradients", "coldstart", "collapse"]
-STEPS = {"gate": 100, "experts": 100, "heterogeneity": 150, "mixed": 100}
+Name = Literal[
+    "gate", "experts", "levers", "gaps", "heterogeneity", "mixed", "gradients", "coldstart", "collapse"
+]
+STEPS = {"gate": 100, "experts": 100, "levers": 100, "gaps": 100, "heterogeneity": 150, "mixed": 100}
 """Optimizer steps of each run of the studies that train."""
 
 
@@ -25,7 +27,8 @@ def study(
     name: Annotated[
         Name,
         typer.Argument(
-            help="gate: what guides it. experts: how many. heterogeneity: made-up people of known types. "
+            help="gate: what guides it. experts: how many. levers: what lifts iLoRA. gaps: what separates "
+            "training from asking, and what closes it. heterogeneity: made-up people of known types. "
             "mixed: one adapter for films, music and games. These train, for hours. gradients, coldstart and "
             "collapse look at runs that are there, for minutes."
         ),
@@ -37,7 +40,9 @@ def study(
             show_default="the product's own LoRA and iLoRA",
         ),
     ] = None,
-    dataset: Annotated[str, typer.Option(help="gate, experts: which data to train on.")] = "movielens",
+    dataset: Annotated[
+        str, typer.Option(help="gate, experts, levers, gaps: which data to train on.")
+    ] = "movielens",
     steps: Annotated[
         int | None,
         typer.Option(min=1, help="Optimizer steps of every run.", show_default="100; heterogeneity 150"),
@@ -88,13 +93,16 @@ def _trained(
     from dataclasses import replace
 
     from core.errors import RunBusy
-    from core.studies import heterogeneity, mixed_domains, sweeps
+    from core.studies import gaps, heterogeneity, mixed_domains, sweeps
     from core.studies.evidence import check_planned
 
     arms: Arms | None = None
-    if name in ("gate", "experts"):
-        arms = (sweeps.gate_arms if name == "gate" else sweeps.experts_arms)(dataset, steps, seed)
+    sweeping = {"gate": sweeps.gate_arms, "experts": sweeps.experts_arms, "levers": sweeps.levers_arms}
+    if name in sweeping:
+        arms = sweeping[name](dataset, steps, seed)
         planned = sweeps.once(arms.planned)
+    elif name == "gaps":
+        planned = gaps.planned(dataset, steps, seed)
     else:
         planned = (heterogeneity if name == "heterogeneity" else mixed_domains).planned(steps, seed)
     planned = [replace(one, settings=(*one.settings, *settings)) for one in planned]
@@ -108,6 +116,8 @@ def _trained(
     with StepsBar() as bar:
         if arms is not None:
             return _sweep(arms, planned, runs, out, dataset, steps, bar.step)
+        if name == "gaps":
+            return _gaps(planned, runs, steps, bar.step)
         if name == "heterogeneity":
             return _heterogeneity(planned, runs, steps, bar.step)
         return _mixed(planned, runs, steps, bar.step)
@@ -123,6 +133,16 @@ def _sweep(
     evaluated = evaluate_runs(opened, Asked(part="validation", baselines=False), out, step)
     parameters = {run.folder.name: sum(run.summary["parameters"].values()) for run in opened}
     return sweep(arms, evaluated.rows, parameters, dataset, steps)
+
+
+def _gaps(planned: "Sequence[Planned]", runs: Path, steps: int, step: "Step") -> "Finding":
+    from core.data.registry import load_dataset
+    from core.studies.gaps import gaps, measure
+    from core.training.finished import read_finished
+
+    dataset = load_dataset(planned[0].dataset)
+    opened = [read_finished(runs / one.name) for one in planned]
+    return gaps(measure(opened, dataset, step), dataset.name, steps)
 
 
 def _heterogeneity(planned: "Sequence[Planned]", runs: Path, steps: int, step: "Step") -> "Finding":

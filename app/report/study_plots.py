@@ -112,8 +112,8 @@ def _coldstart(numbers: Mapping[str, Any]) -> Figure:
 
 
 def _gate(numbers: Mapping[str, Any]) -> Figure:
-    figure, (axis, differences) = _figure(2, height=2.6)
     arms = numbers["arms"]
+    figure, (axis, differences) = _figure(2, height=1.0 + 0.27 * len(arms))
     rates = [arm["hr1"] for arm in arms]
     places = range(len(arms))
     colours = [LORA if arm["against"] is None else ILORA for arm in arms]
@@ -150,6 +150,32 @@ def _experts(numbers: Mapping[str, Any]) -> Figure:
     axis.set_xlabel("experts K (1 is plain LoRA)")
     axis.set_ylabel(f"HR@1 among 20, % of {numbers['n']:,}")
     axis.legend(fontsize=8)
+    return figure
+
+
+def _gaps(numbers: Mapping[str, Any]) -> Figure:
+    figure, (axis,) = _figure(height=3.6)
+    ways = numbers["ways"]
+    for place, words, colour, shift in (
+        ("anywhere", "anywhere in training", "#999999", -0.2),
+        ("last", "last place of training", LORA, 0.0),
+        ("next", "the next place, never seen", ILORA, 0.2),
+    ):
+        rates = [way[place] for way in ways]
+        axis.errorbar(
+            [100 * rate["mean"] for rate in rates],
+            [number + shift for number in range(len(ways))],
+            xerr=_errors(rates),
+            color=colour,
+            ls="",
+            marker="o",
+            ms=4,
+            label=words,
+        )
+    axis.set_yticks(range(len(ways)), [way["label"] for way in ways])
+    axis.invert_yaxis()
+    axis.set_xlabel(f"HR@1 among 20, % of {numbers['n']:,}")
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 
@@ -217,7 +243,9 @@ PLOTS: Mapping[str, Callable[[Mapping[str, Any]], Figure]] = {
     "gradients": _gradients,
     "coldstart": _coldstart,
     "gate": _gate,
+    "levers": _gate,
     "experts": _experts,
+    "gaps": _gaps,
     "heterogeneity": _heterogeneity,
     "mixed": _mixed,
 }

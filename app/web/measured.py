@@ -11,7 +11,8 @@ from exports.bundle_info import MetricRow, Metrics, PairedRow
 SPLITS = {"loo": "Every person’s last {one} held out", "paper": "The published split"}
 NAMES = {"ilora": "iLoRA", "lora": "LoRA", "base": "Base", "popularity": "Popularity", "sasrec": "SASRec"}
 HR1 = "HR@1: share of all people whose next {one} is ranked first"
-BLEND = "SASRec"
+BLENDS = {"Stack": "what the crowd’s habits say", "SASRec": "SASRec’s own scores"}
+"""What lists may have mixed in, the better one first; in words."""
 NDCG = "Normalised discounted cumulative gain at 10, over the whole catalogue"
 
 
@@ -81,9 +82,10 @@ def _picture(split: str, domain: Domain, rows: Sequence[MetricRow], pairs: Seque
     first = _head(f"Right at first place, among {rows[0].candidates}", HR1.replace("{one}", domain.one))
     head = f"<tr>{_head('Method')}{first}{_head('95 % interval')}{_head('People')}{ndcg}</tr>"
     said = verdict(rows, pairs=pairs)
-    mixed = verdict(rows, BLEND, pairs)
-    if mixed:
-        said += f" As lists are made here, with {BLEND}’s own scores mixed in: {mixed}"
+    for blend, words in BLENDS.items():
+        if mixed := verdict(rows, blend, pairs):
+            said += f" As lists are made here, with {words} mixed in: {mixed}"
+            break
     sentence = f'<p class="lead">{said}</p>' if said else ""
     title_text = escape(SPLITS.get(split, split).replace("{one}", domain.one))
     title = f"{title_text} <small>split “{escape(split)}”</small>"

@@ -7,18 +7,22 @@ from hashlib import sha256
 import numpy as np
 
 from core.assembly import bare_model
+from core.collaborative import Stack
+from core.encoder import SASRec
 from core.evaluation.asking import HISTORY
 from core.evaluation.baselines import Baseline, Popularity
+from core.evaluation.baselines import pick as pick_of
 from core.evaluation.encoder_baseline import SASRecBaseline
 from core.evaluation.evaluating import Step
 from core.evaluation.methods import Answers, Identity, pick
 from core.evaluation.questions import Questions
-from core.evaluation.run_identity import encoder_identity, fits, title_identity
+from core.evaluation.run_identity import encoder_identity, fits, stack_identity, title_identity
+from core.evaluation.stacking import stack_of
 from core.evaluation.title_baseline import TitleLikelihood
 from core.evaluation.tuning import Trial, tune_ease, tune_item_knn
 from core.prompt import Wording
 from core.ranker import Ranker
-from core.routing import Indices
+from core.routing import Floats, History, Indices
 from core.training.finished import FinishedRun
 from core.training.run import open_backbone
 
@@ -46,7 +50,7 @@ class Baselines:
 
 
 class EncoderSource:
-    """SASRec: the encoder of a run, ranking by itself."""
+    """SASRec: the encoder of a run, ranking by itself; and the stack over it."""
 
     reads_titles = False
 
@@ -55,12 +59,16 @@ class EncoderSource:
 
     @property
     def identities(self) -> Sequence[Identity]:
-        return [encoder_identity(self.run)]
+        return [encoder_identity(self.run), stack_identity(self.run)]
 
     def open(self, questions: Questions, step: Step) -> Sequence["BaselineMethod"]:
         fits(self.run, questions)
         encoder = self.run.prepared.encoder
-        return [BaselineMethod(self.identities[0], questions, lambda _: (SASRecBaseline.of(encoder), ""))]
+        alone, stacked = self.identities
+        return [
+            BaselineMethod(alone, questions, lambda _: (SASRecBaseline.of(encoder), "")),
+            BaselineMethod(stacked, questions, lambda asked: _stacked(asked, encoder)),
+        ]
 
 
 class TitleSource:
@@ -133,6 +141,34 @@ def _item_knn(questions: Questions) -> tuple[Baseline, str]:
 def _ease(questions: Questions) -> tuple[Baseline, str]:
     tuned = tune_ease(questions.split, questions.dataset.num_items)
     return tuned.baseline, _chosen(tuned.chosen, questions)
+
+
+class StackBaseline:
+    """The stack as a baseline: fitted already, with its encoder."""
+
+    def __init__(self, encoder: SASRec, stack: Stack | None) -> None:
+        self.encoder, self.stack = SASRecBaseline.of(encoder), stack
+
+    def fit(self, train: Sequence[History], num_items: int) -> "StackBaseline":
+        """Nothing is left to fit; self."""
+        return self
+
+    def score(self, histories: Sequence[History], candidates: Indices | None = None) -> Floats:
+        """Histories (B of them) -> [B, N] float32, or [B, C] for candidates [B, C] int64."""
+        told = self.encoder.score(histories)
+        return pick_of(told if self.stack is None else self.stack.scores(histories, told), candidates)
+
+
+def _stacked(questions: Questions, encoder: SASRec) -> tuple[Baseline, str]:
+    stack = stack_of(questions.dataset, questions.split, encoder)
+    return StackBaseline(encoder, stack), _weights_in_words(stack, questions)
+
+
+def _weights_in_words(stack: Stack | None, questions: Questions) -> str:
+    if stack is None:
+        return "SASRec alone: too many items for the others"
+    each = ", ".join(f"{name} {weight:.3g}" for name, weight in stack.weights.items())
+    return f"weights beside SASRec: {each}; fitted on {len(questions.split.validation)} validation users"
 
 
 def _chosen(trial: Trial, questions: Questions) -> str:

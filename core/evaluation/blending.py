@@ -11,7 +11,7 @@ from core.evaluation.asking import full_ranks
 from core.evaluation.metrics import ndcg_at
 from core.routing import Floats
 
-BLEND_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
+BLEND_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0)
 """Weights of the encoder's log-probabilities that validation users choose among."""
 
 

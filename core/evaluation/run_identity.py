@@ -25,7 +25,8 @@ METHODS = {
     "tokens": "Token gate",
 }
 """Labels of runs; the next three are the controls; the last reads titles."""
-SASREC, TITLE = "SASRec", "Title likelihood (zero-shot)"
+SASREC, STACK, TITLE = "SASRec", "Stack", "Title likelihood (zero-shot)"
+"""The stack is SASRec, EASE, item-kNN and popularity, summed (`core.collaborative`)."""
 
 
 def label_of(recipe: Recipe) -> str:
@@ -54,9 +55,9 @@ def blends(own: Identity) -> bool:
     return own.label.removesuffix(" (branch)") in (METHODS["lora"], METHODS["ilora"])
 
 
-def blend_identity(own: Identity) -> Identity:
-    """The run with its encoder's scores blended in."""
-    return replace(own, label=f"{own.label} + {SASREC}")
+def blend_identity(own: Identity, beside: str = SASREC) -> Identity:
+    """The run with its encoder's scores blended in, or the stack's."""
+    return replace(own, label=f"{own.label} + {beside}")
 
 
 def encoder_identity(run: FinishedRun) -> Identity:
@@ -74,6 +75,12 @@ def encoder_identity(run: FinishedRun) -> Identity:
         weights=digest.hexdigest(),
         train_minutes=round(seconds / 60, 2) if seconds else None,  # a bundle does not keep it
     )
+
+
+def stack_identity(run: FinishedRun) -> Identity:
+    """The stack over the run's encoder, without any language model."""
+    encoder = encoder_identity(run)
+    return replace(encoder, label=STACK, run=f"stack on {encoder.run}", recipe=_of(STACK, encoder.recipe))
 
 
 def title_identity(run: FinishedRun) -> Identity:

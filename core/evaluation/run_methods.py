@@ -9,17 +9,19 @@ from functools import cached_property
 
 import numpy as np
 
+from core.collaborative import Stack
 from core.data.dataset import Case
 from core.encoder import TorchRouter
 from core.evaluation.answering import generate_answers
-from core.evaluation.asking import ask, full_ranks, route_cases
+from core.evaluation.asking import HISTORY, ask, full_ranks, route_cases
 from core.evaluation.blending import BLEND_WEIGHTS, blend, choose_blend_weight
 from core.evaluation.buckets import CLUSTERS, Labels, UserClusters
 from core.evaluation.evaluating import Step, asked_rows
 from core.evaluation.methods import Answers, Identity, Method, only, pick
 from core.evaluation.metrics import ndcg_at
 from core.evaluation.questions import Questions
-from core.evaluation.run_identity import blend_identity, blends, fits, run_identity
+from core.evaluation.run_identity import SASREC, STACK, blend_identity, blends, fits, run_identity
+from core.evaluation.stacking import stack_of
 from core.gate_reading import gate_reading
 from core.ranker import Ranker
 from core.routing import Floats, Indices, Routing
@@ -27,6 +29,7 @@ from core.training.finished import FinishedRun, open_ranker
 from core.training.run import open_backbone
 
 CLUSTER_SEED = 8
+_IN_NOTES = {SASREC: SASREC, STACK: "the stack"}
 POOL = 20
 """Items that a second stage orders anew, as `core.recommender` does."""
 CHOOSING = 100
@@ -46,7 +49,14 @@ class RunSource:
     @property
     def identities(self) -> Sequence[Identity]:
         own = run_identity(self.run)
-        return [own, blend_identity(own)] if blends(own) else [own]
+        return [own, *self._beside(own)]
+
+    def _beside(self, own: Identity) -> list[Identity]:
+        """The blends of a run that has some."""
+        if not blends(own):
+            return []
+        # A second stage orders what the first found: one blend is enough to judge it by.
+        return [blend_identity(own, beside) for beside in _beside_of(self.run)]
 
     def open(self, questions: Questions, step: Step) -> Sequence[Method]:
         fits(self.run, questions)
@@ -57,11 +67,14 @@ class RunSource:
         own = run_identity(self.run)
         if recipe.mode == "generate":
             return [GenerateMethod(own, asked)]
-        method, blend_method = (
-            (BranchMethod, BranchBlend) if recipe.mode == "branch" else (CatalogueMethod, BlendMethod)
-        )
-        alone: Method = method(own, asked)
-        return [alone, blend_method(blend_identity(own), asked)] if blends(own) else [alone]
+        beside = self._beside(own)
+        if recipe.mode == "branch":
+            return [BranchMethod(own, asked), *(BranchBlend(one, asked) for one in beside)]
+        return [CatalogueMethod(own, asked), *(BlendMethod(one, asked) for one in beside)]
+
+
+def _beside_of(run: FinishedRun) -> tuple[str, ...]:
+    return (SASREC,) if run.recipe.mode == "branch" else (SASREC, STACK)
 
 
 class AskedRun:
@@ -158,10 +171,25 @@ class CatalogueMethod:
 
 
 class BlendMethod:
-    """A run's scores with its encoder's blended in, by a weight that validation users chose."""
+    """A run's scores with its encoder's or the stack's blended in; validation users chose the weight."""
 
     def __init__(self, identity: Identity, asked: AskedRun) -> None:
         self.identity, self.asked = identity, asked
+        self.beside = STACK if identity.label.endswith(STACK) else SASREC
+
+    @cached_property
+    def _stack(self) -> Stack | None:
+        if self.beside != STACK:
+            return None
+        questions = self.asked.questions
+        return stack_of(questions.dataset, questions.split, self.asked.router.encoder)
+
+    def _others(self, asked: AskedRun, rows: Indices) -> Floats:
+        """What is blended in, [n, N], for cases of the questions of `asked`."""
+        encoder = asked.routing.scores[rows]
+        if self._stack is None:
+            return encoder
+        return self._stack.scores(asked.questions.histories(rows, HISTORY), encoder)
 
     @cached_property
     def _weight(self) -> float:
@@ -176,16 +204,16 @@ class BlendMethod:
                 min(start + 128, len(rows)),
                 len(rows),
             )
-        choice = choose_blend_weight(np.concatenate(parts), validation.routing.scores, questions.cases)
-        return choice.weight
+        others = self._others(validation, rows)
+        return choose_blend_weight(np.concatenate(parts), others, questions.cases).weight
 
     @property
     def note(self) -> str:
         n = len(self.asked.questions.split.validation)
-        return f"weight of SASRec {self._weight:g}, chosen on {n} validation users"
+        return f"weight of {_IN_NOTES[self.beside]} {self._weight:g}, chosen on {n} validation users"
 
     def answer(self, rows: Indices) -> Answers:
-        scores = blend(self.asked.catalogue(rows), self.asked.routing.scores[rows], self._weight)
+        scores = blend(self.asked.catalogue(rows), self._others(self.asked, rows), self._weight)
         return self.asked.answers(rows, scores, pick(scores, self.asked.questions.candidates(rows)))
 
 

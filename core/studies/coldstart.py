@@ -6,16 +6,14 @@ Shapes: n cases, N items.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.data.candidates import draw_candidates, training_counts
 from core.data.dataset import Case, Dataset
-from core.encoder import TorchRouter
 from core.errors import RunError
-from core.evaluation.asking import HISTORY, ask, full_ranks, route_cases, sampled_ranks
+from core.evaluation.asking import HISTORY, full_ranks, sampled_ranks
 from core.evaluation.baselines import Baseline, Popularity
 from core.evaluation.buckets import SPARSE
 from core.evaluation.comparison import in_percent
@@ -23,14 +21,11 @@ from core.evaluation.encoder_baseline import SASRecBaseline
 from core.evaluation.evaluating import Step
 from core.evaluation.intervals import Rate, rate
 from core.evaluation.metrics import ndcg_at
-from core.evaluation.run_identity import METHODS
 from core.evaluation.tuning import tune_ease, tune_item_knn
-from core.gate_reading import gate_reading
-from core.ranker import Ranker
 from core.routing import Floats, Indices
+from core.studies.asked_run import AskedRun
 from core.studies.finding import Finding
-from core.training.finished import FinishedRun, open_ranker
-from core.training.run import open_backbone
+from core.training.finished import FinishedRun
 
 NAME = "coldstart"
 QUESTION = "How good is a list from one item, for somebody little known, or of an item nobody had?"
@@ -118,7 +113,7 @@ def coldstart(
         raise RunError(
             f"Nobody in {dataset.name} {split.name} has {HISTORY} items: nothing can be shortened."
         )
-    asked = [_AskedRun(run, dataset, step) for run in runs]
+    asked = [AskedRun(run, dataset, step) for run in runs]
     candidates = draw_candidates(dataset, cases)
     scorers: list[tuple[str, Score]] = [
         *_baselines(runs[0], dataset, step),
@@ -148,36 +143,6 @@ def _baselines(run: FinishedRun, dataset: Dataset, step: Step) -> list[tuple[str
         return lambda cases: fitted[name].score([case.history[-HISTORY:] for case in cases])
 
     return [(name, scores(name)) for name in fitted]
-
-
-class _AskedRun:
-    """A finished run as a scorer, opened when it is first asked."""
-
-    def __init__(self, run: FinishedRun, dataset: Dataset, step: Step) -> None:
-        if run.recipe.mode != "catalogue":
-            raise RunError(
-                f"{run.folder} is of {run.recipe.mode} mode: this study asks runs of catalogue mode."
-            )
-        self.run, self.dataset, self.step = run, dataset, step
-        self.label = METHODS[run.recipe.label]
-
-    @cached_property
-    def _opened(self) -> tuple[Ranker, TorchRouter]:
-        return open_ranker(self.run, open_backbone(self.run.recipe, step=self.step), self.dataset)
-
-    def __call__(self, cases: Sequence[Case]) -> Floats:
-        (ranker, router), recipe, prepared = self._opened, self.run.recipe, self.run.prepared
-        routing = route_cases(router, cases)
-        reading = gate_reading(
-            recipe, prepared.encoder, self.dataset.split(recipe.split), prepared.features.text
-        )
-        users, histories = [case.user for case in cases], [case.history for case in cases]
-        gate = reading.mixtures(router.gate, routing, users, histories)
-
-        def progress(done: int, total: int) -> None:
-            self.step(f"Asking {self.label}", done, total)
-
-        return ask(ranker, routing, cases, recipe.method, gate=gate, progress=progress)
 
 
 def _record(method: Method) -> dict[str, object]:

@@ -82,9 +82,17 @@ class Planned:
 
 
 def planned_runs(
-    dataset: str, split: str, seeds: Sequence[int], budget: Budget, modes: Sequence[str] = MODES
+    dataset: str,
+    split: str,
+    seeds: Sequence[int],
+    budget: Budget,
+    modes: Sequence[str] = MODES,
+    controls: bool = True,
 ) -> Iterator[Planned]:
     """The runs of one data set and split, in the order in which they can be trained.
+
+    Args:
+        controls: whether the gates that do not read a person's own history are trained too.
 
     Raises:
         RunError: an unknown mode, or branch without the catalogue runs it starts from.
@@ -98,16 +106,22 @@ def planned_runs(
         shared = (f"dataset={dataset}", f"split={split}", f"run.seed={seed}")
         for mode in (m for m in MODES if m in modes):
             settings = (*shared, *_length(budget.steps(mode, split)))
-            yield from _of_mode(mode, where, dataset, split, seed, settings)
+            yield from _of_mode(mode, where, dataset, split, seed, settings, controls)
 
 
 def _of_mode(
-    mode: str, where: str, dataset: str, split: str, seed: int, settings: tuple[str, ...]
+    mode: str,
+    where: str,
+    dataset: str,
+    split: str,
+    seed: int,
+    settings: tuple[str, ...],
+    controls: bool,
 ) -> Iterator[Planned]:
     if mode == "catalogue":
         for method in ("lora", "ilora"):
             yield Planned(f"{where}-{method}-{seed}", dataset, split, mode, "demo-cpu", method, settings)
-        for control in CONTROLS:
+        for control in CONTROLS if controls else ():
             own = (*settings, f"adapter.gate_reads={control}")
             yield Planned(f"{where}-{control}-{seed}", dataset, split, mode, "demo-cpu", "ilora", own)
         return

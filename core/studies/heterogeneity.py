@@ -1,8 +1,10 @@
 """What mixing experts is worth as people grow different: on made-up people whose types are known.
 
-`core.data.ring` draws them. At every h one LoRA and one iLoRA are trained equally long over the same encoder;
-the best possible answer is known, and so is who is of which type, so it can be asked whether the gate found
-the types out (adjusted Rand index, Hubert and Arabie 1985).
+`core.data.ring` draws them, in the kind of world where what people take shows their type. (Where only the
+order of a history tells it, a linear gate cannot know it: a linear probe of what it reads tells types no
+better than chance.) At every h one LoRA and one iLoRA are trained equally long over the same encoder; the
+best possible answer is known, and so is who is of which type, so it can be asked whether the gate found the
+types out (adjusted Rand index, Hubert and Arabie 1985).
 
 Shapes: n cases, K experts, D encoder width.
 """
@@ -72,14 +74,14 @@ def planned(steps: int, seed: int, levels: Sequence[int] = LEVELS) -> list[Plann
     """LoRA and iLoRA at every level."""
     return [
         Planned(
-            f"ring-{level}-{method}-{seed}", f"ring-{level}", "loo", "catalogue", "demo-cpu", method,
+            f"{name}-{method}-{seed}", name, "loo", "catalogue", "demo-cpu", method,
             (
-                f"dataset=ring-{level}", "split=loo", f"run.seed={seed}", f"run.max_steps={steps}",
+                f"dataset={name}", "split=loo", f"run.seed={seed}", f"run.max_steps={steps}",
                 f"run.evaluate_every={max(1, steps // 2)}", "run.save_every=25",
                 "model.text_components=32",
             ),
         )
-        for level in levels
+        for name in (f"ring-{level}-shown" for level in levels)
         for method in ("lora", "ilora")
     ]  # fmt: skip
 

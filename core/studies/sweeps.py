@@ -26,6 +26,8 @@ EXPERT_RANK = 2
 EXPERTS = (1, 2, 4, 8, 16)
 SCALE = 4
 """alpha / r of every arm: the demo's, so that a uniform mixture has the same scale at every rank."""
+_LINEARS = ("adapter.adapt_output=false", "optimizer.gate_lr=0.001")
+_OUTPUT = ("adapter.adapt_output=true",)
 GATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "none": ("no gate: plain LoRA", ()),
     "static": ("nothing: one learned mixture", ("adapter.gate_reads=static",)),
@@ -35,7 +37,21 @@ GATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "zero": ("the sequence, all experts alike at first", ("adapter.gate_init=zero",)),
 }
 """Arms: what guides the gate, and the settings that say so."""
+LEVERS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
+    "lora-r16": ("LoRA, r 16", 16, 1, _LINEARS),
+    "lora-r8": ("LoRA, r 8", 8, 1, _LINEARS),
+    "zero": ("K 4, r 8, all alike at first", 8, 4, _LINEARS),
+    "out-slow": ("the same, output too", 8, 4, (*_OUTPUT, "optimizer.gate_lr=0.001")),
+    "out": ("the same, gate 3 times as fast", 8, 4, (*_OUTPUT, "optimizer.gate_lr=0.003")),
+    "out-fast": ("the same, gate 10 times as fast", 8, 4, (*_OUTPUT, "optimizer.gate_lr=0.01")),
+    "k8": ("K 8, r 8, output, 3 times", 8, 8, (*_OUTPUT, "optimizer.gate_lr=0.003")),
+    "k8-r16": ("K 8, r 16, output, 3 times", 16, 8, (*_OUTPUT, "optimizer.gate_lr=0.003")),
+    "k16": ("K 16, r 16, output, 3 times", 16, 16, (*_OUTPUT, "optimizer.gate_lr=0.003")),
+    "k16-fast": ("the same, 10 times", 16, 16, (*_OUTPUT, "optimizer.gate_lr=0.01")),
+}
+"""Levers: what differs, r, K, and the settings that make it so. The first is what all are held against."""
 QUESTIONS = {
+    "levers": "Which levers lift mixed experts above one LoRA for all?",
     "gate": "Which knowledge of a person should guide the experts, or none?",
     "experts": "How many experts, at the same total rank and at the same rank each?",
 }
@@ -102,6 +118,24 @@ def experts_arms(dataset: str, steps: int, seed: int) -> Arms:
             planned.append(_planned(name, dataset, steps, seed, method, own))
             labels.append((f"K {experts}, r {rank}", series, experts))
     return Arms("experts", planned, labels)
+
+
+def levers_arms(dataset: str, steps: int, seed: int) -> Arms:
+    """What was tried to lift iLoRA above LoRA; on validation users, as all that chooses."""
+    planned, labels = [], []
+    for place, (name, (label, rank, experts, own)) in enumerate(LEVERS.items()):
+        settings = (
+            f"adapter.r={rank}",
+            f"adapter.alpha={SCALE * rank}",
+            f"adapter.num_experts={max(experts, 4)}",  # of no meaning to LoRA
+            f"adapter.gate_init={'random' if experts == 1 else 'zero'}",  # likewise
+            *own,
+        )
+        one = f"{dataset}-levers-{name}-{seed}"
+        method = "lora" if experts == 1 else "ilora"
+        planned.append(_planned(one, dataset, steps, seed, method, settings))
+        labels.append((label, "levers", place))
+    return Arms("levers", planned, labels)
 
 
 def _planned(name: str, dataset: str, steps: int, seed: int, method: str, own: tuple[str, ...]) -> Planned:

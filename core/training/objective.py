@@ -1,6 +1,7 @@
 """The loss: full softmax at every supervised position (catalogue mode), listwise over candidates (branch), or
 the language model's own over the answer's tokens (generate)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from core.encoder import SASRec
 from core.gate_reading import GateReading
 from core.packing import Packed
 from core.ranking_model import Mixture, RankingModel
+from core.training.cross_fitting import others_opinion, others_states, tail_states
 from core.training.rows import IGNORED
 
 
@@ -22,15 +24,27 @@ class Objective(nn.Module):
         encoder: frozen; gives the gate its sequence vectors, always without dropout.
         adapter: the adapter's name.
         reading: what the gate is given in place of those vectors, when the run is a control.
+        folds: cross-fitted encoders; none: the language model learns alone.
+        residual: how much of their log-probabilities is added to its scores.
+        maps: of the folds' states into the encoder's space; with them the gate reads the folds' states.
     """
 
     def __init__(
-        self, model: RankingModel, encoder: SASRec, adapter: str, reading: GateReading | None = None
+        self,
+        model: RankingModel,
+        encoder: SASRec,
+        adapter: str,
+        reading: GateReading | None = None,
+        folds: Sequence[SASRec] = (),
+        residual: float = 0.0,
+        maps: Sequence[Tensor] = (),
     ) -> None:
         super().__init__()
         self.model = model
         self.encoder = encoder.requires_grad_(False).eval()
         self.adapter, self.reading = adapter, reading or GateReading()
+        # In a tuple: frozen, neither saved nor moved with the rest.
+        self.folds, self.residual, self.maps = tuple(folds), residual, tuple(maps)
 
     def train(self, mode: bool = True) -> "Objective":
         super().train(mode)
@@ -51,6 +65,7 @@ class Objective(nn.Module):
         candidates: Tensor | None = None,
         mask: Tensor | None = None,
         hybrid: Tensor | None = None,
+        history: Tensor | None = None,
     ) -> dict[str, Any]:
         """One batch (see `core.packing.Packed`).
 
@@ -67,14 +82,21 @@ class Objective(nn.Module):
         """
         packed = Packed(words, items, positions, mask, history_end, prefix_end, branch_end)
         with torch.no_grad():
-            sequence = self.reading.read(self.encoder.last_state(gate_history), users, gate_history)
-        mixture = Mixture(sequence=sequence)
+            sequence = self.reading.read(self._states(gate_history, users, 1)[:, 0], users, gate_history)
+            each = None
+            if history is not None and self.reading.reads == "history":
+                each = self._states(history, users, targets.shape[1])
+        mixture = Mixture(sequence=sequence, each=each)
         if hybrid is not None:
             supervised = targets != IGNORED
             scores = self.model.answer_logits(packed, supervised, self.adapter, mixture)
             wanted = targets[supervised]
         elif candidates is None:
             scores = self.model.catalogue_scores(packed, self.adapter, mixture, tail=targets.shape[1])
+            if self.residual:
+                assert history is not None
+                said = others_opinion(self.folds, history, users, targets.shape[1])
+                scores = scores + self.residual * said
             supervised = targets != IGNORED
             scores, wanted = scores[supervised], targets[supervised]
         else:
@@ -87,3 +109,9 @@ class Objective(nn.Module):
             "targets": torch.tensor(len(wanted)),
             "gate": self.model.last_gate(),
         }
+
+    def _states(self, history: Tensor, users: Tensor, tail: int) -> Tensor:
+        """What is known of the last `tail` prefixes of a history, [B, tail, D]."""
+        if self.maps:
+            return others_states(self.folds, self.maps, history, users, tail)
+        return tail_states(self.encoder, history, tail)

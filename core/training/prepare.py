@@ -26,6 +26,7 @@ from core.errors import RunError
 from core.item_space import ItemFeatures
 from core.item_text import TextSpace, read_items, title_priors
 from core.prompt import Wording
+from core.training.cross_fitting import FOLDS, cross_fitted
 from core.training.encoder_training import EncoderEpoch, train_encoder
 from core.training.recipe import Recipe
 from quant.backbone import Backbone
@@ -50,6 +51,8 @@ class Prepared:
         popularity: [N] float32, interactions per item in the training sequences.
         encoder_epochs, encoder_validation, encoder_seconds: how the encoder came about (NDCG@10, full
             catalogue).
+        folds: encoders that know the users of other folds only (`core.training.cross_fitting`); none where
+            the recipe asks for no residual.
     """
 
     encoder: SASRec
@@ -60,6 +63,7 @@ class Prepared:
     encoder_epochs: int
     encoder_validation: float
     encoder_seconds: float
+    folds: tuple[SASRec, ...] = ()
 
 
 def prepared_key(dataset: Dataset, recipe: Recipe, backbone_sha256: str) -> str:
@@ -79,6 +83,8 @@ def prepared_key(dataset: Dataset, recipe: Recipe, backbone_sha256: str) -> str:
         "text_components": recipe.model.text_components,
         "wording": [domain.instruction, domain.question, *noun],
     }
+    if recipe.cross_fits:
+        parts["folds"] = FOLDS
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -121,6 +127,7 @@ def _compute(
 ) -> Prepared:
     split = dataset.split(recipe.split)
     trained = train_encoder(dataset, split, recipe.encoder, recipe.run.seed, watch)
+    folds = cross_fitted(split, len(dataset.catalog), recipe, watch) if recipe.cross_fits else ()
     popularity = torch.zeros(len(dataset.catalog))
     for sequence in split.train:
         popularity.index_add_(0, torch.tensor(sequence), torch.ones(len(sequence)))
@@ -143,6 +150,7 @@ def _compute(
         encoder_epochs=trained.best_epoch,
         encoder_validation=trained.validation,
         encoder_seconds=trained.seconds,
+        folds=folds,
     )
 
 
@@ -153,6 +161,8 @@ def save_prepared(prepared: Prepared, folder: Path) -> None:
         f"features.{name}": getattr(prepared.features, name) for name in ("collaborative", "text", "known")
     }
     tensors |= {"text.mean": prepared.text_space.mean, "text.basis": prepared.text_space.basis}
+    for fold, encoder in enumerate(prepared.folds):
+        tensors |= {f"fold.{fold}.{name}": t for name, t in encoder.state_dict().items()}
     tensors |= {"title_prior": prepared.title_prior, "popularity": prepared.popularity}
     if prepared.features.scale is not None:
         tensors["features.scale"] = torch.tensor(prepared.features.scale, dtype=torch.float64)
@@ -173,10 +183,13 @@ def load_prepared(folder: Path) -> Prepared:
     record = json.loads((folder / RECORD).read_text())
     tensors = load_file(folder / WEIGHTS)
     encoder = SASRec(EncoderShape(**record["encoder"]))
-    prefix = "encoder."
-    encoder.load_state_dict({k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)})
+    encoder.load_state_dict(_under("encoder.", tensors))
+    folds = [SASRec(encoder.shape) for fold in range(FOLDS) if f"fold.{fold}.start" in tensors]
+    for fold, other in enumerate(folds):
+        other.load_state_dict(_under(f"fold.{fold}.", tensors))
     return Prepared(
         encoder=encoder.eval(),
+        folds=tuple(other.eval() for other in folds),
         features=ItemFeatures(
             tensors["features.collaborative"],
             tensors["features.text"],
@@ -195,3 +208,7 @@ def load_prepared(folder: Path) -> Prepared:
 def stored_scale(tensor: Tensor | None) -> float | None:
     """`ItemFeatures.scale` as files hold it: absent where the catalogue never grew."""
     return None if tensor is None else float(tensor)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

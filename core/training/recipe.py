@@ -81,6 +81,11 @@ class AdapterRecipe(_Fields):
         description="linears to adapt: every one of the decoder's layers, whatever its architecture names "
         "them, or a list of names such as [q_proj, v_proj]",
     )
+    adapt_output: bool = Field(
+        False,
+        description="ilora: the projection from the last state to the user vector has experts too, of the "
+        "same number and rank, mixed by the same gate (lora trains that projection whole, as ilora does)",
+    )
     gate: Literal["shared", "per_layer"] = Field(
         "shared", description="one mixture per person, or one per layer"
     )
@@ -91,6 +96,11 @@ class AdapterRecipe(_Fields):
     gate_init: Literal["random", "zero"] = Field(
         "random",
         description="random, as a linear layer is drawn; zero begins as LoRA, all experts alike for all",
+    )
+    gate_cross_fitted: bool = Field(
+        False,
+        description="while training the gate reads people through encoders that never saw them, mapped into "
+        "the space of the run's own: it learns nothing from that one's memory of its training rows",
     )
     gate_reads: GateReads = Field(
         "history",
@@ -116,6 +126,13 @@ class ModelRecipe(_Fields):
         description="what nf4 words are stored as, changing no value: bf16 where FSDP shares them out",
     )
     text_components: int = Field(192, ge=1, description="P, principal components of the item text vectors")
+    residual: float = Field(
+        0.0,
+        ge=0,
+        description="catalogue mode: weight of an encoder's log-probabilities that are added to the scores, "
+        "so that the language model learns what the encoder does not know; while training those of encoders "
+        "that never saw the user (cross-fitting), afterwards the run's own",
+    )
     token_dropout: float = Field(0.2, ge=0, lt=1, description="on item tokens and user vectors")
     item_dropout: float = Field(
         0.1, ge=0, lt=1, description="chance that an item shows only its text in a step"
@@ -229,6 +246,11 @@ class Recipe(_Fields):
     def experts(self) -> int:
         """K of this run: 1 for plain LoRA."""
         return self.adapter.num_experts if self.method == "ilora" else 1
+
+    @property
+    def cross_fits(self) -> bool:
+        """Whether encoders of other users are needed."""
+        return self.model.residual > 0 or self.adapter.gate_cross_fitted
 
     @property
     def control(self) -> str | None:

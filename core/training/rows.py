@@ -202,7 +202,10 @@ class Collator:
             }
         else:
             packed = pack_catalogue(self.wording.instruction, histories)
-            batch = {"targets": _right_aligned([row.targets for row in rows])}
+            batch = {
+                "targets": _right_aligned([row.targets for row in rows]),
+                "history": pad_histories(histories, self.num_items, max(map(len, histories))),
+            }
         seen = [row.seen_by_gate for row in rows]
         batch["gate_history"] = pad_histories(seen, self.num_items, max(map(len, seen)))
         batch["users"] = torch.tensor([row.user for row in rows])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from transformers import TrainerCallback
@@ -19,9 +20,10 @@ from core.data.candidates import draw_candidates
 from core.data.dataset import Case, Dataset
 from core.data.registry import load_dataset
 from core.encoder import SASRec, TorchRouter
-from core.errors import RunStopped
+from core.errors import RecipeError, RunStopped
 from core.evaluation.answering import answer_ranks, generate_answers
 from core.evaluation.asking import ask, route_cases, sampled_ranks
+from core.evaluation.blending import log_softmax
 from core.evaluation.metrics import hit_rate_at_1, ndcg_at
 from core.gate_reading import GateReading, gate_reading
 from core.ilora import count_parameters
@@ -31,6 +33,7 @@ from core.ranking_model import RankingModel
 from core.training.alarms import gate_alarms, overfitting_alarm
 from core.training.checkpoint import load_trainable
 from core.training.continuing import Start, grown, lay_in, open_start
+from core.training.cross_fitting import alignments
 from core.training.encoder_training import EncoderEpoch
 from core.training.finished import ADAPTER, SPACE, SUMMARY
 from core.training.interrupt import StopWhenAsked
@@ -122,8 +125,23 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch, team: Team)
         share_out(backbone.model, team.count)
 
     model = new_model(backbone, prepared.features, recipe)
-    reading = gate_reading(recipe, prepared.encoder, dataset.split(recipe.split), prepared.features.text)
-    objective = Objective(model, prepared.encoder, recipe.method, reading)
+    if recipe.cross_fits and not prepared.folds:
+        raise RecipeError(
+            "model.residual and adapter.gate_cross_fitted need encoders of other users, which the run or "
+            "bundle that this one starts from does not have: leave them out, or train anew."
+        )
+    split = dataset.split(recipe.split)
+    reading = gate_reading(recipe, prepared.encoder, split, prepared.features.text)
+    crossed = recipe.adapter.gate_cross_fitted
+    objective = Objective(
+        model,
+        prepared.encoder,
+        recipe.method,
+        reading,
+        prepared.folds,
+        recipe.model.residual,
+        alignments(prepared.folds, prepared.encoder, split) if crossed else (),
+    )
     if start is not None:
         lay_in(start, model, prepared, recipe.method)
     choose_trained(objective, recipe)
@@ -270,6 +288,9 @@ class Validation:
         scores = ask(
             self.ranker, routing, self.cases, self.recipe.method, self.recipe.mode, self.candidates, gate
         )
+        if self.recipe.model.residual:
+            encoder = log_softmax(routing.scores)
+            scores = scores + self.recipe.model.residual * np.take_along_axis(encoder, self.candidates, 1)
         ranks = sampled_ranks(scores, self.cases, self.candidates)
         return {"hr1": hit_rate_at_1(ranks), "ndcg10": ndcg_at(ranks, 10)}
 

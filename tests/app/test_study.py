@@ -23,6 +23,7 @@ LEVEL = {
     "heterogeneity": 0.5, "best": 0.8, "encoder": RATE, "lora": RATE, "ilora": RATE,
     "found_by_gate": 0.5, "found_by_leader": 0.4, "found_by_encoder": 0.9, "told_linearly": 0.6,
 }  # fmt: skip
+WAY = {"label": "SASRec alone", "anywhere": RATE, "last": RATE, "next": RATE}
 NUMBERS: dict[str, dict[str, Any]] = {
     "collapse": {"experts": 2, "gates": {"trained": GATE | {"alarms": []}, "broken": GATE}},
     "gradients": {
@@ -34,6 +35,8 @@ NUMBERS: dict[str, dict[str, Any]] = {
     "coldstart": {"methods": [{"label": "LoRA", "lengths": {"1": POINT, "10": POINT}}]},
     "gate": {"n": 900, "arms": [ARM | {"against": None}, ARM]},
     "experts": {"n": 900, "arms": [ARM, ARM | {"size": 4}, ARM | {"series": "r 2 each"}]},
+    "levers": {"n": 900, "arms": [ARM | {"against": None}, ARM]},
+    "gaps": {"n": 900, "ways": [WAY, WAY | {"label": "no dropout"}]},
     "heterogeneity": {"n": 800, "levels": [LEVEL, LEVEL | {"heterogeneity": 1.0}]},
     "mixed": {"datasets": {"movielens": {"lora": {"difference": LATER}, "ilora": {"difference": LATER}}}},
 }

@@ -23,6 +23,7 @@ from core.evaluation.questions import Questions, open_questions
 from core.evaluation.run_comparison import check_comparable
 from core.evaluation.run_identity import fits, run_identity
 from core.evaluation.run_methods import AskedRun, RunSource, reordered
+from core.evaluation.stacking import stack_of
 from core.training.finished import FinishedRun, open_ranker, read_finished
 from core.training.recipe import Recipe
 from core.training.run import open_backbone
@@ -77,9 +78,27 @@ def test_a_blend_says_who_chose_its_weight(
     runs: dict[str, FinishedRun], asked: Questions, tmp_path: Path
 ) -> None:
     results = evaluate(asked, RunSource(runs["lora"]), tmp_path, users=2)
-    assert [r.header.method for r in results] == ["LoRA", "LoRA", "LoRA + SASRec", "LoRA + SASRec"]
+    labels = ["LoRA", "LoRA + SASRec", "LoRA + Stack"]
+    assert [r.header.method for r in results[::2]] == labels
+    assert [r.header.method for r in results[1::2]] == labels
     assert results[2].header.note.endswith("chosen on 94 validation users")
+    assert re.match(r"weight of the stack [\d.]+, chosen on 94", results[4].header.note)
     assert results[0].gates().shape == (2, 0)
+
+
+def test_a_run_is_blended_with_the_stack_over_its_own_encoder(
+    runs: dict[str, FinishedRun], asked: Questions, tmp_path: Path
+) -> None:
+    blended = evaluate(asked, RunSource(runs["ilora"]), tmp_path, users=FEW)[4]
+    assert blended.header.method == "iLoRA + Stack"
+    told = re.match(r"weight of the stack ([\d.]+)", blended.header.note)
+    assert told is not None
+    run, rows = opened(runs["ilora"], asked), np.arange(FEW)
+    stack = stack_of(asked.dataset, asked.split, runs["ilora"].prepared.encoder)
+    assert stack is not None
+    beside = stack.scores(asked.histories(rows, 10), run.routing.scores[rows])
+    scores = blend(run.catalogue(rows), beside, float(told.group(1)))
+    assert blended.numbers("full_rank").tolist() == full_ranks(scores, asked.cases[:FEW]).tolist()
 
 
 def test_a_shuffled_gate_reads_the_same_other_user_however_few_are_asked(
@@ -157,13 +176,14 @@ def test_runs_of_one_seed_share_the_rows_of_their_encoder_and_backbone(
     labels = [[name.label for name in source.identities] for source in sources]
     assert labels == [
         ["Popularity", "ItemKNN", "EASE"],
-        ["SASRec"],
+        ["SASRec", "Stack"],
         ["Title likelihood (zero-shot)"],
-        ["LoRA", "LoRA + SASRec"],
-        ["iLoRA", "iLoRA + SASRec"],
+        ["LoRA", "LoRA + SASRec", "LoRA + Stack"],
+        ["iLoRA", "iLoRA + SASRec", "iLoRA + Stack"],
     ]
     assert len(sources_of([runs["lora"], runs["ilora"]], baselines=False)) == 2
-    [sasrec, _] = evaluate(asked, sources[1], tmp_path, users=FEW)
+    [sasrec, _, stacked, _] = evaluate(asked, sources[1], tmp_path, users=FEW)
+    assert stacked.header.note.startswith("weights beside SASRec: ItemKNN")
     routing = opened(runs["lora"], asked).routing
     wanted = sampled_ranks(routing.scores[:FEW], asked.cases[:FEW], asked.tables[0].table[:FEW])
     assert sasrec.numbers("rank").tolist() == wanted.tolist()

@@ -27,7 +27,12 @@ def movielens() -> Dataset:
 
 @pytest.fixture(scope="session")
 def shallow_backbone() -> Backbone:
-    """SmolLM2-135M in float32, its first four layers."""
+    """SmolLM2-135M in float32, its first four layers; adapters of the session's fixtures lie on it."""
+    return open_shallow()
+
+
+def open_shallow() -> Backbone:
+    """The same, without any adapter."""
     backbone = load_backbone(next(fetch(BACKBONE).glob("*.gguf")), "fp32", device="cpu")
     decoder = backbone.model.get_decoder()
     decoder.layers = decoder.layers[:LAYERS]

@@ -12,12 +12,25 @@ from core.data.registry import load_dataset
 from core.data.ring import World
 from core.errors import DataError, RunError
 from core.evaluation.plan import Asked, evaluate_runs, read_runs
+from core.studies import gaps
 from core.studies import heterogeneity as het
 from core.studies import mixed_domains as mix
 from core.studies.evidence import check_planned
 from core.studies.finding import Finding, gain, read_findings
+from core.studies.gaps import REMEDIES, Places
 from core.studies.grid import Planned
-from core.studies.sweeps import EXPERTS, GATES, Arms, compared, experts_arms, gate_arms, once, sweep
+from core.studies.sweeps import (
+    EXPERTS,
+    GATES,
+    LEVERS,
+    Arms,
+    compared,
+    experts_arms,
+    gate_arms,
+    levers_arms,
+    once,
+    sweep,
+)
 from core.training.finished import FinishedRun, read_finished
 from core.training.recipe import Recipe, load_recipe
 from core.training.run import train
@@ -68,6 +81,17 @@ def test_experts_are_swept_at_one_rank_and_at_one_rank_each() -> None:
     assert len(names) == len(set(names)) == 9, "K 8 at rank 16 is in both"
 
 
+def test_levers_say_all_that_they_are() -> None:
+    planned = levers_arms("lastfm", 7, 1)
+    recipes = [recipe_of(one) for one in planned.planned]
+    assert len(recipes) == len(LEVERS) == len({one.name for one in planned.planned})
+    for recipe, (_, rank, experts, _) in zip(recipes, LEVERS.values(), strict=True):
+        assert (recipe.adapter.r, recipe.experts, recipe.adapter.alpha) == (rank, experts, 4 * rank)
+    chosen = recipes[list(LEVERS).index("k16")]
+    product = load_recipe("demo-cpu", method="ilora")
+    assert (chosen.adapter, chosen.optimizer) == (product.adapter, product.optimizer)
+
+
 @pytest.fixture(scope="module")
 def arms(quick_recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> tuple[Arms, list[FinishedRun]]:
     """LoRA and two gates, trained for a few steps."""
@@ -110,16 +134,63 @@ def test_runs_of_other_steps_are_not_taken_for_these(tmp_path: Path) -> None:
         check_planned(gate_arms("movielens", 8, 1).planned[:2], tmp_path)
 
 
+# ---------------------------------------------------------------------- gaps
+
+
+def test_the_same_people_are_asked_at_three_places(movielens: Dataset) -> None:
+    split = movielens.split("loo")
+    places = Places.of(split)
+    sequences = dict(zip(split.train_users, split.train, strict=True))
+    assert len(places.anywhere) == len(places.last) == len(places.next) == len(split.validation)
+    for anywhere, last, following in zip(places.anywhere, places.last, places.next, strict=True):
+        whole = sequences[last.user]
+        assert anywhere.user == last.user == following.user
+        assert (*last.history, last.target) == whole
+        assert (*anywhere.history, anywhere.target) == whole[: len(anywhere.history) + 1]
+        assert following.history[: len(whole)] == whole, "validation goes on where training ends"
+    assert Places.of(split) == places
+
+
+def test_remedies_differ_from_the_recipe_in_what_they_are_called() -> None:
+    recipes = [recipe_of(one) for one in gaps.planned("movielens", 7, 1)]
+    base, *others = [recipe.flat() for recipe in recipes]
+    differing = [sorted(name for name in base if one[name] != base[name]) for one in others]
+    told = [[setting.split("=")[0] for setting in own] for _, _, own in REMEDIES.values()][1:]
+    # The recipe's own way to draw rows is one of those that are compared.
+    assert differing == [sorted(names) for names in told]
+
+
+def test_both_gaps_of_every_remedy_are_measured(
+    quick_recipe: Make, movielens: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = {name: REMEDIES[name] for name in ("base", "bare", "crossed")}
+    monkeypatch.setattr(gaps, "REMEDIES", chosen)
+    runs = []
+    for name, (_, _, own) in chosen.items():
+        train(quick_recipe(*own, "run.max_steps=2", method="lora"), tmp_path / name)
+        runs.append(read_finished(tmp_path / name))
+    told = gaps.measure(runs, movielens)
+    assert [one.label for one in told] == ["SASRec alone", *(label for _, label, _ in chosen.values())]
+    for one in told:
+        assert one.memory == pytest.approx(one.last.mean - one.next.mean) and one.next.n == 943
+        assert one.shift == pytest.approx(one.anywhere.mean - one.last.mean)
+    assert [one.against is None for one in told] == [True, True, False, False]
+    assert told[2].against is not None
+    assert told[2].against.mean == pytest.approx(told[2].next.mean - told[1].next.mean)
+    finding = gaps.gaps(told, "movielens", 2)
+    assert "the same n = 943 people" in finding.sentence and "(memory)" in finding.sentence
+
+
 # ---------------------------------------------------------------------- heterogeneity
 
 
 def test_levels_are_trained_alike() -> None:
     planned = het.planned(5, 3, (0, 100))
     assert [one.name for one in planned] == [
-        "ring-0-lora-3", "ring-0-ilora-3", "ring-100-lora-3", "ring-100-ilora-3",
+        "ring-0-shown-lora-3", "ring-0-shown-ilora-3", "ring-100-shown-lora-3", "ring-100-shown-ilora-3",
     ]  # fmt: skip
     recipes = [recipe_of(one) for one in planned]
-    assert [recipe.dataset for recipe in recipes] == ["ring-0", "ring-0", "ring-100", "ring-100"]
+    assert [recipe.dataset for recipe in recipes[::2]] == ["ring-0-shown", "ring-100-shown"]
     assert {recipe.run.max_steps for recipe in recipes} == {5}
 
 

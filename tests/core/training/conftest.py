@@ -38,6 +38,9 @@ def settings(shallow_folder: Path) -> list[str]:
     return [
         f"model.backbone={shallow_folder}",
         "model.text_components=16",
+        "adapter.r=8",
+        "adapter.alpha=32",
+        "adapter.num_experts=4",
         "encoder.max_epochs=1",
         "encoder.width=32",
         "encoder.layers=1",
