@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from core.training.run import Watch
 
 TABLE, PAGE, HTML, VERDICTS, RANKS = "table.json", "README.md", "report.html", "verdict.json", "ranks"
+ABOVE = "above-sasrec.json"
 STUDIES = "studies"
 SPLITS = ("loo", "paper")
 COMMAND = "make evidence"
@@ -132,14 +133,17 @@ def write_report(report: Path, budget: "Budget") -> None:
     from app.report.evidence_page import evidence_html, evidence_page
     from core.data.candidates import KINDS
     from core.evaluation.table import read_archives, table_row, write_table
+    from core.studies.above import above, write_above
     from core.studies.finding import read_findings
     from core.studies.judging import judge, write_verdicts
 
     rows = read_archives(report / RANKS)
     judgements = [judge(rows, split, kind) for split in SPLITS for kind in KINDS]
+    beside = above(rows, "loo", "uniform")
     write_table([table_row(row) for row in rows], report / TABLE)
     write_verdicts(judgements, report / VERDICTS)
-    page = evidence_page(rows, judgements, read_findings(report / STUDIES), COMMAND, budget)
+    write_above(beside, report / ABOVE)
+    page = evidence_page(rows, judgements, beside, read_findings(report / STUDIES), COMMAND, budget)
     (report / PAGE).write_text(page + "\n", encoding="utf-8")
     (report / HTML).write_text(evidence_html(page), encoding="utf-8")
     typer.echo(f"{len(rows)} rows in {report / TABLE} and {report / PAGE}.")

@@ -89,7 +89,7 @@ def compare_runs(rows: Sequence[Row], kind: Kind, notes: Sequence[str] = ()) -> 
     names = _names([row.header.method for row in own])
     judged = rows_by_seed(own, names["ilora"])
     opponents = {key: rows_by_seed(own, names[key]) for key in ("lora", *CONTROLS)}
-    against = {key: _against(runs, judged) for key, runs in opponents.items() if runs}
+    against = {key: seeded_comparison(runs, judged) for key, runs in opponents.items() if runs}
     keys: dict[Opponent, PairedComparison] = {key: against[key].pooled for key in OPPONENTS if key in against}
     return RunComparison(
         kind=kind,
@@ -154,7 +154,12 @@ def paired_hits(a: Row, b: Row) -> tuple[Numbers, Numbers]:
     return hits(a.files), hits(b.files)
 
 
-def _against(runs: Mapping[int, Row], judged: Mapping[int, Row]) -> SeededComparison:
+def seeded_comparison(runs: Mapping[int, Row], judged: Mapping[int, Row]) -> SeededComparison:
+    """One method (`judged`) against another, by their common training seeds.
+
+    Raises:
+        RunError: they have none, or were not asked the same questions.
+    """
     a_name, b_name = (next(iter(side.values())).header.method for side in (runs, judged))
     seeds = [seed for seed in judged if seed in runs]
     if not seeds:

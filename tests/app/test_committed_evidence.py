@@ -7,10 +7,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from app.cli.evidence import COMMAND, HTML, PAGE, RANKS, SPLITS, STUDIES, TABLE, VERDICTS
+from app.cli.evidence import ABOVE, COMMAND, HTML, PAGE, RANKS, SPLITS, STUDIES, TABLE, VERDICTS
 from app.report.evidence_page import evidence_html, evidence_page
 from core.data.candidates import KINDS
 from core.evaluation.table import read_archives, table_row
+from core.studies.above import above, write_above
 from core.studies.finding import read_findings
 from core.studies.grid import Budget
 from core.studies.judging import judge, write_verdicts
@@ -22,11 +23,14 @@ def test_table_page_and_verdicts_are_those_of_the_ranks(tmp_path: Path) -> None:
     rows = read_archives(EVIDENCE / RANKS)
     assert json.loads((EVIDENCE / TABLE).read_text()) == [asdict(table_row(row)) for row in rows]
     judgements = [judge(rows, split, kind) for split in SPLITS for kind in KINDS]
-    page = evidence_page(rows, judgements, read_findings(EVIDENCE / STUDIES), COMMAND, Budget())
+    beside = above(rows, "loo", "uniform")
+    page = evidence_page(rows, judgements, beside, read_findings(EVIDENCE / STUDIES), COMMAND, Budget())
     assert (EVIDENCE / PAGE).read_text() == page + "\n"
     assert (EVIDENCE / HTML).read_text() == evidence_html(page)
     write_verdicts(judgements, tmp_path / VERDICTS)
     assert (EVIDENCE / VERDICTS).read_text() == (tmp_path / VERDICTS).read_text()
+    write_above(beside, tmp_path / ABOVE)
+    assert (EVIDENCE / ABOVE).read_text() == (tmp_path / ABOVE).read_text()
 
 
 @pytest.mark.parametrize("path", sorted((EVIDENCE / RANKS).glob("*.parquet")), ids=lambda path: path.stem)

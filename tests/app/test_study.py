@@ -60,7 +60,7 @@ def test_a_plot_is_an_svg_that_loads_nothing_and_is_the_same_every_time(name: st
 
 
 def test_the_page_shows_studies_between_verdicts_and_rows() -> None:
-    page = evidence_page([], [], [finding("gate"), finding("mixed")], "make evidence", Budget())
+    page = evidence_page([], [], [], [finding("gate"), finding("mixed")], "make evidence", Budget())
     assert (
         page.index("## Studies")
         < page.index("### gate")
@@ -68,7 +68,7 @@ def test_the_page_shows_studies_between_verdicts_and_rows() -> None:
         < page.index("## All rows")
     )
     assert "![What of gate?](studies/gate.svg)" in page and "It is so, n = 900." in page
-    assert "## Studies" not in evidence_page([], [], [], "make evidence", Budget())
+    assert "## Studies" not in evidence_page([], [], [], [], "make evidence", Budget())
     html = evidence_html(page)
     assert '<img src="studies/gate.svg" alt="What of gate?"' in html and "http" not in html.replace(
         "https://arxiv", ""

@@ -10,6 +10,7 @@ import pytest
 from app.report.evidence_page import evidence_page
 from core.evaluation.significance import holm
 from core.evaluation.summary import Row, summarise
+from core.studies.above import above, write_above
 from core.studies.grid import Budget
 from core.studies.judging import judge, write_verdicts
 from tests.core.evaluation.conftest import own_candidates
@@ -70,13 +71,48 @@ def test_a_win_over_lora_alone_is_not_a_yes(rows_of: Callable[..., list[Row]], t
         "random",
         "shuffled",
     }
-    page = evidence_page(rows, [judgement], [], "make evidence", Budget())
+    page = evidence_page(rows, [judgement], [], [], "make evidence", Budget())
     assert "**iLoRA counts as better than LoRA on 1 of 2 data sets: games.**" in page
     assert "not shown to beat Static gate" in page
 
 
 def test_where_nothing_is_better_the_page_says_so_first(rows_of: Callable[..., list[Row]]) -> None:
     rows = rows_of("books", LoRA=2, iLoRA=2)
-    page = evidence_page(rows, [judge(rows, "loo", "uniform")], [], "make evidence", Budget())
+    page = evidence_page(rows, [judge(rows, "loo", "uniform")], [], [], "make evidence", Budget())
     assert page.index("does not count as better than LoRA on the one data set") < page.index("## All rows")
     assert "no difference that 150 people can show" in page
+
+
+def test_rows_with_a_language_model_are_held_against_those_without(
+    rows_of: Callable[..., list[Row]], tmp_path: Path
+) -> None:
+    rows = [
+        row
+        for dataset in ("books", "games")
+        for row in rows_of(dataset, SASRec=4, Stack=3, iLoRA=4, **{"iLoRA_+_Stack": 2})
+    ]
+    told = above(rows, "loo", "uniform")
+    assert [(one.label, one.base, one.dataset) for one in told] == [
+        (label, base, dataset)
+        for label, base in (
+            ("iLoRA", "SASRec"), ("Stack", "SASRec"), ("iLoRA + Stack", "SASRec"), ("iLoRA + Stack", "Stack")
+        )
+        for dataset in ("books", "games")
+    ]  # fmt: skip
+    alike, stacked = told[0], told[4]
+    assert not alike.shown and alike.hits.difference.mean == 0
+    assert stacked.shown and stacked.hits.difference.mean == pytest.approx(1 / 4, abs=0.01)
+    assert stacked.full is not None and stacked.full.low > 0 and stacked.hits.datasets == 2
+    write_above(told, tmp_path / "above.json")
+    written = json.loads((tmp_path / "above.json").read_text())
+    assert [one["shown"] for one in written] == [one.shown for one in told]
+    page = evidence_page(rows, [], told, [], "make evidence", Budget())
+    assert "## loo, with a language model and without" in page
+    assert "| iLoRA + Stack | SASRec | books | 150 | 1 |" in page
+
+
+def test_rows_of_other_seeds_are_no_partners(rows_of: Callable[..., list[Row]]) -> None:
+    base, ours = rows_of("books", SASRec=4, iLoRA=2)
+    other = replace(ours, header=replace(ours.header, seed=9))
+    assert above([base, ours], "loo", "uniform") and not above([base, other], "loo", "uniform")
+    assert not above([base, ours], "paper", "uniform")
