@@ -47,21 +47,23 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Stack:
-    """Everything that is added to the encoder's scores, on their scale.
+    """A weighted sum of four opinions; its softmax is as sure as validation users were predictable.
 
     Attributes:
         neighbours: by name ("ItemKNN", "EASE").
         weights: of each of them.
         popularity: [N] float32, already weighted.
+        encoder: weight of the encoder's scores, 0 where it has nothing to add.
     """
 
     neighbours: Mapping[str, Neighbours]
     weights: Mapping[str, float]
     popularity: Floats
+    encoder: float = 1.0
 
     def scores(self, histories: Sequence[History], encoder: Floats) -> Floats:
         """Encoder scores [B, N] of the same histories -> those of all four, [B, N] float32."""
-        told = encoder + self.popularity
+        told = np.float32(self.encoder) * encoder + self.popularity
         for name, neighbours in self.neighbours.items():
             told += np.float32(self.weights[name]) * neighbours.scores(histories)
         stacked: Floats = told
@@ -71,7 +73,10 @@ class Stack:
         """As a bundle keeps it, tables in half precision."""
         import torch
 
-        kept = {f"{PREFIX}popularity": torch.from_numpy(self.popularity)}
+        kept = {
+            f"{PREFIX}popularity": torch.from_numpy(self.popularity),
+            f"{PREFIX}encoder": torch.tensor(self.encoder),
+        }
         for name, own in self.neighbours.items():
             kept[f"{PREFIX}{name}.table"] = torch.from_numpy(own.table.astype(np.float16))
             kept[f"{PREFIX}{name}.decay_weight"] = torch.tensor([own.decay, self.weights[name]])
@@ -96,6 +101,7 @@ class Stack:
             {name: Neighbours(tensors[f"{PREFIX}{name}.table"].numpy(), settings[name][0]) for name in names},
             {name: settings[name][1] for name in names},
             tensors[f"{PREFIX}popularity"].numpy(),
+            float(tensors[f"{PREFIX}encoder"]),
         )
 
 

@@ -11,6 +11,7 @@ exports/bundles/movielens/
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -109,7 +110,8 @@ def load_bundle(
     if (stack := Stack.of_tensors(tensors)) is not None:
         router = StackedRouter(onnx, stack)
     if new_items:
-        router = GrownRouter(router, len(dataset.catalog), items.foretold.numpy())
+        foretold = items.foretold.numpy() * np.float32(1 if stack is None else stack.encoder)
+        router = GrownRouter(router, len(dataset.catalog), foretold)
     return Recommender(
         catalog=items.catalog,
         router=router,

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""2: bundles may hold a stack, and experts on the output."""
 INFO = "bundle.json"
 ROUTER = "gate.onnx"
 PROJECTOR = "projector.safetensors"
@@ -135,7 +136,7 @@ class Metrics(Record):
 class BundleInfo(Record):
     """bundle.json."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     name: str
     created_by: str = Field(description="the command that reproduces it")
     dataset: DatasetInfo

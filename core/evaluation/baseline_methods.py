@@ -167,8 +167,10 @@ def _stacked(questions: Questions, encoder: SASRec) -> tuple[Baseline, str]:
 def _weights_in_words(stack: Stack | None, questions: Questions) -> str:
     if stack is None:
         return "SASRec alone: too many items for the others"
-    each = ", ".join(f"{name} {weight:.3g}" for name, weight in stack.weights.items())
-    return f"weights beside SASRec: {each}; fitted on {len(questions.split.validation)} validation users"
+    each = ", ".join(
+        f"{name} {weight:.3g}" for name, weight in {"SASRec": stack.encoder, **stack.weights}.items()
+    )
+    return f"weights: {each}; fitted on {len(questions.split.validation)} validation users"
 
 
 def _chosen(trial: Trial, questions: Questions) -> str:

@@ -58,7 +58,7 @@ def fit_neighbours(split: Split, num_items: int) -> dict[str, Neighbours]:
 
 
 def fit_stack(split: Split, encoder: Floats, neighbours: Mapping[str, Neighbours]) -> Stack | None:
-    """The stack on the scale of the encoder's scores; None where it has no parts, or the encoder no weight.
+    """The stack over an encoder; None where there are no neighbours or nobody to fit on.
 
     Args:
         encoder: [n, N] the encoder's scores after each validation case's last 10 items.
@@ -70,16 +70,20 @@ def fit_stack(split: Split, encoder: Floats, neighbours: Mapping[str, Neighbours
     popularity = np.log1p(training_counts(split, num_items).astype(np.float32))
     parts = {ENCODER: encoder[: len(cases)], POPULARITY: np.broadcast_to(popularity, (len(cases), num_items))}
     parts |= {name: own.scores(histories) for name, own in neighbours.items()}
-    weights = fit_weights(list(parts.values()), cases)
-    fitted = dict(zip(parts, weights.tolist(), strict=True))
-    own = fitted[ENCODER]
-    if own <= 0:
-        return None
+    fitted = _fitted_by_name(parts, cases)
+    if fitted[ENCODER] < 0:  # it would be believed the wrong way round
+        del parts[ENCODER]
+        fitted = {ENCODER: 0.0, **_fitted_by_name(parts, cases)}
     return Stack(
         neighbours,
-        {name: fitted[name] / own for name in neighbours},
-        np.float32(fitted[POPULARITY] / own) * popularity,
+        {name: fitted[name] for name in neighbours},
+        np.float32(fitted[POPULARITY]) * popularity,
+        fitted[ENCODER],
     )
+
+
+def _fitted_by_name(parts: Mapping[str, Floats], cases: Sequence[Case]) -> dict[str, float]:
+    return dict(zip(parts, fit_weights(list(parts.values()), cases).tolist(), strict=True))
 
 
 def fit_weights(parts: Sequence[Floats], cases: Sequence[Case]) -> Tensor:

@@ -142,7 +142,7 @@ def test_a_link_is_refused(copied: Path, tmp_path: Path) -> None:
 
 def test_a_newer_schema_asks_for_an_update(copied: Path) -> None:
     edit(copied, lambda info: info.update({"schema_version": SCHEMA_VERSION + 1, "novelty": 1}))
-    with pytest.raises(BundleError, match="has schema 2; this version reads up to 1: update ilora"):
+    with pytest.raises(BundleError, match="has schema 3; this version reads up to 2: update ilora"):
         verify_bundle(copied)
 
 

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from core.collaborative import StackedRouter
+from core.data.dataset import Dataset
 from core.errors import BundleError, RunError
-from core.training.finished import ADAPTER, RECIPE, SUMMARY
+from core.evaluation.stacking import stack_of
+from core.training.finished import ADAPTER, RECIPE, SUMMARY, open_ranker, read_finished
 from core.training.prepare import WEIGHTS, load_prepared
 from core.training.recipe import Recipe, load_recipe
-from core.training.run import train
+from core.training.run import open_backbone, train
 from exports.bundle import load_bundle, verify_bundle
 from exports.bundle_from_runs import bundle_from_runs
 from exports.bundle_info import Adapter
@@ -61,6 +64,29 @@ def test_runs_become_a_bundle_that_recommends(runs: dict[Adapter, Path], mine: P
     assert np.array_equal(recommender.popularity, prepared.popularity.long().numpy())
     branch = recommender.ranker.model.branches["ilora"]
     assert not torch.equal(branch.network[-1].weight, torch.zeros_like(branch.network[-1].weight))
+
+
+def test_a_bundle_answers_with_the_runs_own_experts_and_stack(
+    runs: dict[Adapter, Path], mine: Path, movielens: Dataset
+) -> None:
+    recommender = load_bundle(mine)
+    run = read_finished(runs["ilora"])
+    ranker, router = open_ranker(run, open_backbone(run.recipe), movielens)
+    split = movielens.split("loo")
+    histories = [case.history[-10:] for case in split.test[:3]]
+    routed, own = recommender.router.route(histories), router.route(histories)
+    stack = stack_of(movielens, split, run.prepared.encoder)
+    assert stack is not None and isinstance(recommender.router, StackedRouter)
+    wanted = stack.scores(histories, own.scores)
+    assert np.abs(routed.scores - wanted).max() < 5e-3 * np.abs(wanted).max(), "tables in half precision"
+    experts = recommender.ranker.model.space("ilora").experts
+    assert experts is not None and experts.B.abs().sum() > 0
+    assert recommender.ranker.model.space("lora").experts is None
+    kept = ranker.score(own, histories, adapter="ilora")
+    assert torch.allclose(recommender.ranker.score(routed, histories, adapter="ilora"), kept, atol=0.05)
+    one_alone = np.eye(4, dtype=np.float32)[[0, 0, 0]]
+    alone = recommender.ranker.score(routed, histories, adapter="ilora", gate=one_alone)
+    assert (alone - kept).abs().max() > 0.01, "a gate set by hand is heard on the output too"
 
 
 def test_an_unfinished_run_is_refused(runs: dict[Adapter, Path], tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_runs_of_one_seed_share_the_rows_of_their_encoder_and_backbone(
     ]
     assert len(sources_of([runs["lora"], runs["ilora"]], baselines=False)) == 2
     [sasrec, _, stacked, _] = evaluate(asked, sources[1], tmp_path, users=FEW)
-    assert stacked.header.note.startswith("weights beside SASRec: ItemKNN")
+    assert stacked.header.note.startswith("weights: SASRec")
     routing = opened(runs["lora"], asked).routing
     wanted = sampled_ranks(routing.scores[:FEW], asked.cases[:FEW], asked.tables[0].table[:FEW])
     assert sasrec.numbers("rank").tolist() == wanted.tolist()

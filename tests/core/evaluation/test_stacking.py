@@ -62,11 +62,11 @@ def test_weights_find_the_part_that_chose_the_targets() -> None:
     assert torch.allclose(fit_weights([10 * told, noise], chosen)[0] * 10, weights[0], atol=1e-2)
 
 
-def test_the_stack_is_the_weighted_sum_on_the_encoders_scale(stack: Stack, encoder: SASRec) -> None:
+def test_the_stack_is_the_weighted_sum(stack: Stack, encoder: SASRec) -> None:
     histories = [case.history for case in toy_dataset().split("loo").test]
     told = TorchRouter(encoder, None).route(histories).scores
     before = told.copy()
-    expected = told + stack.popularity
+    expected = stack.encoder * told + stack.popularity
     for name, own in stack.neighbours.items():
         expected = expected + np.float32(stack.weights[name]) * own.scores(histories)
     assert np.allclose(stack.scores(histories, told), expected, atol=1e-4)
@@ -93,6 +93,18 @@ def test_a_router_retrieves_by_the_stack(encoder: SASRec) -> None:
     assert routed.retrieved.shape == (2, 5) and routed.retrieved[0, 0] == 7
     assert np.array_equal(routed.retrieved[1], own.retrieved[1]) and np.array_equal(routed.gate, own.gate)
     assert StackedRouter(plain, stack).num_experts == plain.num_experts
+
+
+def test_an_encoder_that_knows_worse_than_nothing_has_no_weight() -> None:
+    split = toy_dataset().split("loo")
+    wrong = np.zeros((len(split.validation), ITEMS), dtype=np.float32)
+    for row, case in enumerate(split.validation):
+        wrong[row, case.target] = -1.0
+    stack = fit_stack(split, wrong, fit_neighbours(split, ITEMS))
+    assert stack is not None and stack.encoder == 0
+    histories = [case.history for case in split.validation]
+    nothing = np.zeros_like(wrong)
+    assert np.array_equal(stack.scores(histories, wrong), stack.scores(histories, nothing))
 
 
 def test_there_is_none_where_it_cannot_be_fitted(encoder: SASRec, monkeypatch: pytest.MonkeyPatch) -> None:
