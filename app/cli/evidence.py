@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 TABLE, PAGE, HTML, VERDICTS, RANKS = "table.json", "README.md", "report.html", "verdict.json", "ranks"
 ABOVE = "above-sasrec.json"
+REMARKS = "remarks.md"
+"""Written by hand, unlike all else: what is made of the numbers."""
 STUDIES = "studies"
 SPLITS = ("loo", "paper")
 COMMAND = "make evidence"
@@ -143,7 +145,9 @@ def write_report(report: Path, budget: "Budget") -> None:
     write_table([table_row(row) for row in rows], report / TABLE)
     write_verdicts(judgements, report / VERDICTS)
     write_above(beside, report / ABOVE)
-    page = evidence_page(rows, judgements, beside, read_findings(report / STUDIES), COMMAND, budget)
+    remarks = (report / REMARKS).read_text(encoding="utf-8") if (report / REMARKS).is_file() else ""
+    findings = read_findings(report / STUDIES)
+    page = evidence_page(rows, judgements, beside, findings, COMMAND, budget, remarks)
     (report / PAGE).write_text(page + "\n", encoding="utf-8")
     (report / HTML).write_text(evidence_html(page), encoding="utf-8")
     typer.echo(f"{len(rows)} rows in {report / TABLE} and {report / PAGE}.")

@@ -25,6 +25,7 @@ def evidence_page(
     findings: Sequence[Finding],
     command: str,
     budget: Budget,
+    remarks: str = "",
 ) -> str:
     """Markdown of everything that was measured.
 
@@ -33,6 +34,7 @@ def evidence_page(
         findings: of studies; their plots lie in `studies/`.
         command: that makes it anew.
         budget: that every run had.
+        remarks: what people make of it, as Markdown; stands behind the first verdicts.
     """
     told = [_verdicts(judgement) for judgement in judgements if judgement.datasets]
     return "\n\n".join(
@@ -40,6 +42,7 @@ def evidence_page(
             _HEAD.format(command=command, budget=budget),
             *told[:1],
             *([_above(beside)] if beside else []),
+            *([remarks.strip()] if remarks else []),
             *told[1:],
             *([_STUDIES, *map(_finding, findings)] if findings else []),
             _ROWS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from app.cli.evidence import ABOVE, COMMAND, HTML, PAGE, RANKS, SPLITS, STUDIES, TABLE, VERDICTS
+from app.cli.evidence import ABOVE, COMMAND, HTML, PAGE, RANKS, REMARKS, SPLITS, STUDIES, TABLE, VERDICTS
 from app.report.evidence_page import evidence_html, evidence_page
 from core.data.candidates import KINDS
 from core.evaluation.table import read_archives, table_row
@@ -24,7 +24,8 @@ def test_table_page_and_verdicts_are_those_of_the_ranks(tmp_path: Path) -> None:
     assert json.loads((EVIDENCE / TABLE).read_text()) == [asdict(table_row(row)) for row in rows]
     judgements = [judge(rows, split, kind) for split in SPLITS for kind in KINDS]
     beside = above(rows, "loo", "uniform")
-    page = evidence_page(rows, judgements, beside, read_findings(EVIDENCE / STUDIES), COMMAND, Budget())
+    findings, remarks = read_findings(EVIDENCE / STUDIES), (EVIDENCE / REMARKS).read_text()
+    page = evidence_page(rows, judgements, beside, findings, COMMAND, Budget(), remarks)
     assert (EVIDENCE / PAGE).read_text() == page + "\n"
     assert (EVIDENCE / HTML).read_text() == evidence_html(page)
     write_verdicts(judgements, tmp_path / VERDICTS)
