@@ -1,6 +1,7 @@
 """`ilora recommend`: a history in, a ranked list out, with the experts that made it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,7 +48,10 @@ def recommend(
     items: ItemsFile = None,
     new_item: NewTitles = None,
     gate: Annotated[
-        str | None, typer.Option(help="Expert weights in place of the person's own: 0.1,0.2,0.3,0.4")
+        str | None,
+        typer.Option(
+            help="Experts in place of the person's own mixture: A, or A=2,D=1, or a weight for each."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -56,9 +60,10 @@ def recommend(
     New items may be in the history, among the candidates and in the list: they are read by title, without any
     training, and the list says where they stand.
     """
-    mixture = None if gate is None else _weights(gate)
+    wanted = None if gate is None else _weights(gate)
     brought = new_items(items, new_item)
     recommender = _open(bundle, [*(history or []), *(candidates or [])], brought)
+    mixture = wanted if isinstance(wanted, list | None) else _of_all(wanted, recommender.num_experts)
     done = recommender.recommend(
         history or [],
         k=k,
@@ -94,11 +99,27 @@ def as_record(done: Recommendation) -> dict[str, Any]:
     }
 
 
-def _weights(text: str) -> list[float]:
+def _weights(text: str) -> list[float] | dict[str, float]:
+    """ "0.1,0.9" is a weight for each expert; "A,D=2" names some, and all others get nothing."""
+    parts = [part.strip() for part in text.split(",")]
     try:
-        return [float(part) for part in text.split(",")]
+        if not any(part[:1].isalpha() for part in parts):
+            return [float(part) for part in parts]
+        named = [part.split("=") if "=" in part else [part, "1"] for part in parts]
+        if all(len(letter) == 1 for letter, _ in named):
+            return {letter.upper(): float(weight) for letter, weight in named}
     except ValueError:
-        raise typer.BadParameter(f'"{text}" is not a list of numbers such as 0.1,0.2,0.3,0.4.') from None
+        pass
+    raise typer.BadParameter(f'"{text}" is no mixture: say A, or A=2,D=1, or a number for each expert.')
+
+
+def _of_all(named: Mapping[str, float], experts: int) -> list[float]:
+    letters = [expert_letter(number) for number in range(experts)]
+    if unknown := [letter for letter in named if letter not in letters]:
+        raise typer.BadParameter(
+            f"There is no expert {unknown[0]}: experts are {letters[0]} to {letters[-1]}."
+        )
+    return [named.get(letter, 0.0) for letter in letters]
 
 
 def _open(bundle: Path | None, named: list[str], brought: "list[NewItem]") -> "Recommender":

@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+from string import ascii_uppercase
 
 import pytest
 
 from app.cli.recommend import _bar
+from exports.bundle_check import read_info
+from exports.bundle_info import DEFAULT_BUNDLE
 from tests.command_line import ilora
 
+EXPERTS = read_info(DEFAULT_BUNDLE).adapters["ilora"].num_experts
 HISTORY = ["Toy Story (1995)", "Fargo (1996)", "50"]
 
 
@@ -20,19 +24,21 @@ def test_json_is_all_that_stands_on_stdout() -> None:
     assert set(record) == {"items", "gate", "adapter", "timings_ms", "notes", "stage"}
     assert [set(item) for item in record["items"]] == [{"rank", "id", "title", "score", "probability"}] * 3
     assert [item["rank"] for item in record["items"]] == [1, 2, 3]
-    assert len(record["gate"]) == 4 and sum(record["gate"]) == pytest.approx(1)
+    assert len(record["gate"]) == EXPERTS and sum(record["gate"]) == pytest.approx(1)
     assert record["adapter"] == "ilora" and record["stage"] == "catalogue"
     assert set(record["timings_ms"]) == {"routing", "retrieval", "ranking", "total"}
     assert not {item["title"] for item in record["items"]} & {"Toy Story (1995)", "Fargo (1996)"}
 
 
 def test_the_table_shows_titles_bars_experts_and_times() -> None:
-    done = ilora("recommend", *HISTORY, "--k", "4", "--gate", "4,3,2,1")
+    done = ilora("recommend", *HISTORY, "--k", "4", "--gate", "A=4,b=3,C=2,D")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("%") >= 4 + 4 and "█" in done.stdout
-    experts = next(line for line in done.stdout.splitlines() if line.startswith("Experts"))
-    assert [part for part in experts.split() if part.isalpha()][1:] == ["A", "B", "C", "D"]
-    assert [part for part in experts.split() if part.endswith("%")] == ["40%", "30%", "20%", "10%"]
+    assert done.stdout.count("%") >= 4 + EXPERTS and "█" in done.stdout
+    experts = done.stdout[done.stdout.index("Experts") :].split("\n\n")[0].split()
+    letters = list(ascii_uppercase[:EXPERTS])
+    assert [part for part in experts if part.isalpha()][1:] == letters
+    weights = [part for part in experts if part.endswith("%")]
+    assert weights == ["40%", "30%", "20%", "10%", *["0%"] * (EXPERTS - 4)]
     assert "ms routing" in done.stdout and "ms ranking" in done.stdout
 
 
@@ -56,7 +62,8 @@ def test_candidates_are_named_one_by_one() -> None:
     [
         (["Toy Storry 1995"], "Did you mean: Toy Story (1995)"),
         (["1", "--candidates", "Fargoo"], "Did you mean: Fargo (1996)"),
-        (["1", "--gate", "a,b"], "not a list of numbers"),
+        (["1", "--gate", "a,bc"], "is no mixture: say A, or A=2,D=1"),
+        (["1", "--gate", "Z"], "There is no expert Z: experts are A to"),
         (["1", "--k", "0"], "--k"),
         (["1", "--adapter", "qlora"], "--adapter"),
         (["1", "--bundle", "/nowhere"], "There is no bundle at /nowhere"),

@@ -8,9 +8,12 @@ from app.web.service import Service
 HISTORY = ["Fargo (1996)", "Heat (1995)", "Seven (Se7en) (1995)"]
 
 
-def test_a_what_if_mixture_is_used_and_a_meaningless_one_refused(client: TestClient) -> None:
-    done = client.post("/api/recommend", json={"history": HISTORY, "gate": [2, 0, 0, 2]}).json()
-    assert done["gate"] == pytest.approx([0.5, 0, 0, 0.5])
+def test_a_what_if_mixture_is_used_and_a_meaningless_one_refused(
+    client: TestClient, service: Service
+) -> None:
+    between = [0] * (service.recommender.num_experts - 2)
+    done = client.post("/api/recommend", json={"history": HISTORY, "gate": [2, *between, 2]}).json()
+    assert done["gate"] == pytest.approx([0.5, *between, 0.5])
     refused = client.post("/api/recommend", json={"history": HISTORY, "gate": [1, 2]})
     assert refused.status_code == 422 and refused.json()["kind"] == "DataError"
 
