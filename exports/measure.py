@@ -11,7 +11,7 @@ from core.collaborative import StackedRouter
 from core.data.candidates import draw_candidates
 from core.data.dataset import Case, Dataset
 from core.evaluation.asking import ask, full_ranks, route_cases, sampled_ranks
-from core.evaluation.blending import blend, choose_blend_weight
+from core.evaluation.blending import blend, choose_heard_weight
 from core.evaluation.comparison import compare_paired
 from core.evaluation.intervals import rate
 from core.evaluation.metrics import Ranks, ndcg_at
@@ -134,8 +134,8 @@ def _scores(recommender: Recommender, part: _Part, adapter: Adapter, step: Step)
 
 
 def _choose(recommender: Recommender, part: _Part, scores: Floats, adapter: Adapter, step: Step) -> Chosen:
-    """The blend weight and the stage that give validation users the better full-catalogue NDCG@10."""
-    choice = choose_blend_weight(scores, part.routing.scores, part.cases)
+    """The least blend weight that is as good as any, and the stage with the better full-catalogue NDCG@10."""
+    choice = choose_heard_weight(scores, part.routing.scores, part.cases)
     histories = [case.history for case in part.cases]
     stretch = fair_stretch(torch.from_numpy(scores), recommender.ranker.model.space(adapter), histories)
     if not _head_is_trained(recommender, adapter):

@@ -50,8 +50,15 @@ def mixture_style(gate: Sequence[float]) -> str:
     return f"background:linear-gradient(90deg,{','.join(stops)})"
 
 
+BARS = 6
+"""Experts that are seen at once."""
+
+
 def expert_bars(gate: Sequence[float], portraits: Sequence[Portrait]) -> str:
-    """One bar per expert with its letter, its portrait in words and its weight."""
+    """One bar per expert with its letter, its portrait in words and its weight.
+
+    Of more than `BARS`, the heaviest so many are seen at once, the others on request: the list comes first.
+    """
     rows = []
     for portrait, weight in zip(portraits, gate, strict=True):
         words = escape(portrait.words) or "no single taste"
@@ -66,7 +73,17 @@ def expert_bars(gate: Sequence[float], portraits: Sequence[Portrait]) -> str:
             f'{letter(portrait.expert)}<span class="words">{words}</span>'
             f'{bar(weight)}<span class="number">{percent(weight)}</span></div>'
         )
-    return f'<div class="experts">{"".join(rows)}</div>'
+    if len(rows) <= BARS + 1:
+        return f'<div class="experts">{"".join(rows)}</div>'
+    heaviest = set(sorted(range(len(rows)), key=lambda expert: -gate[expert])[:BARS])
+    first = "".join(row for expert, row in enumerate(rows) if expert in heaviest)
+    others = "".join(row for expert, row in enumerate(rows) if expert not in heaviest)
+    rest = sum(weight for expert, weight in enumerate(gate) if expert not in heaviest)
+    told = f"The other {len(rows) - BARS} experts together {percent(rest)}"
+    return (
+        f'<div class="experts">{first}<details class="fine"><summary>{told}</summary>'
+        f'<div class="experts">{others}</div></details></div>'
+    )
 
 
 def _lifts(portrait: Portrait) -> str:

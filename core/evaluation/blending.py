@@ -9,6 +9,7 @@ import torch
 from core.data.dataset import Case
 from core.evaluation.asking import full_ranks
 from core.evaluation.metrics import ndcg_at
+from core.evaluation.summary import ndcg_gains
 from core.routing import Floats
 
 BLEND_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0)
@@ -41,6 +42,24 @@ def choose_blend_weight(
     trials = tuple((w, ndcg_at(full_ranks(blend(first, second, w), cases), 10)) for w in weights)
     weight, ndcg10 = max(trials, key=lambda trial: (trial[1], -trial[0]))
     return BlendChoice(weight, ndcg10, trials)
+
+
+def choose_heard_weight(
+    first: Floats, second: Floats, cases: Sequence[Case], weights: Sequence[float] = BLEND_WEIGHTS
+) -> BlendChoice:
+    """The least weight whose blend is no worse than the best by more than a standard error of the two.
+
+    The one-standard-error rule (Breiman et al. 1984, section 3.4.3): of blends that validation users cannot
+    tell apart the one in which the first scores are heard most. Arguments as `choose_blend_weight`.
+    """
+    gains = [ndcg_gains(full_ranks(blend(first, second, weight), cases)) for weight in weights]
+    best = gains[int(np.argmax([own.mean() for own in gains]))]
+    trials = tuple((weight, float(own.mean())) for weight, own in zip(weights, gains, strict=True))
+    for trial, own in sorted(zip(trials, gains, strict=True), key=lambda pair: pair[0][0]):
+        worse = best - own
+        if worse.mean() <= worse.std() / len(worse) ** 0.5:
+            return BlendChoice(trial[0], trial[1], trials)
+    raise AssertionError("the best is no worse than itself")
 
 
 def blend(first: Floats, second: Floats, weight: float) -> Floats:

@@ -5,7 +5,16 @@ from html.parser import HTMLParser
 import pytest
 
 from app.palette import EXPERT_COLOURS
-from app.web.charts import act, compared_list, expert_bars, milliseconds, mixture_style, percent, ranked_list
+from app.web.charts import (
+    BARS,
+    act,
+    compared_list,
+    expert_bars,
+    milliseconds,
+    mixture_style,
+    percent,
+    ranked_list,
+)
 from app.web.portraits import Portrait, Trait
 from core.catalog import Item
 from core.recommendation import RankedItem
@@ -89,3 +98,14 @@ def test_a_move_names_the_rank_with_lora() -> None:
     html = compared_list("ilora", items, "", None, {5: 4, 4: 1})
     assert "▲3" in html and "rank 4 with LoRA" in html
     assert "▼1" in html and "rank 1 with LoRA" in html
+
+
+def test_of_many_experts_the_heaviest_are_seen_and_the_others_on_request() -> None:
+    portraits = [Portrait(expert, 1 / 16, 1, 1, ()) for expert in range(16)]
+    gate = [0.02] * 16
+    gate[3], gate[12] = 0.5, 0.22
+    html = expert_bars(gate, portraits)
+    seen, others = html.split("<details")
+    assert seen.count("<b class=") == BARS and others.count("<b class=") == 16 - BARS
+    assert ">D</b>" in seen and ">M</b>" in seen and "The other 10 experts together 20 %" in others
+    assert "<details" not in expert_bars(gate[:7], portraits[:7])

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from core.data.dataset import Case
-from core.evaluation.blending import BLEND_WEIGHTS, blend, choose_blend_weight
+from core.evaluation.asking import full_ranks
+from core.evaluation.blending import BLEND_WEIGHTS, blend, choose_blend_weight, choose_heard_weight
+from core.evaluation.summary import ndcg_gains
 
 CASES = [Case(user, (user,), (7 * user + 3) % 40) for user in range(40)]
 TARGETS = np.eye(40, dtype=np.float32)[[case.target for case in CASES]]
@@ -39,3 +41,16 @@ def test_two_halves_of_the_truth_are_blended() -> None:
 
 def test_where_the_second_opinion_changes_nothing_it_gets_no_weight() -> None:
     assert choose_blend_weight(TARGETS, np.zeros_like(TARGETS), CASES).weight == 0
+
+
+def test_the_first_is_heard_as_far_as_nobody_can_tell_the_difference() -> None:
+    """The least weight within a standard error of the best; plain knowledge still gets much."""
+    first, second = TARGETS * 2 + _noise(6), TARGETS * 2 + _noise(7)
+    best, heard = choose_blend_weight(first, second, CASES), choose_heard_weight(first, second, CASES)
+    assert heard.weight <= best.weight and heard.trials == best.trials
+    gains = {w: ndcg_gains(full_ranks(blend(first, second, w), CASES)) for w in BLEND_WEIGHTS}
+    for weight in BLEND_WEIGHTS:
+        worse = gains[best.weight] - gains[weight]
+        near = worse.mean() <= worse.std() / len(CASES) ** 0.5
+        assert near if weight == heard.weight else weight > heard.weight or not near
+    assert choose_heard_weight(3 * _noise(3), 3 * TARGETS + _noise(2), CASES).weight >= 1
