@@ -31,6 +31,11 @@ MARKS = (
 MOST_GENRES = 14
 
 
+def mark(expert: int) -> str:
+    """An expert's shape: with more experts than colours, those of one colour differ in it."""
+    return MARKS[(expert + 3 * (expert // len(MARKS))) % len(MARKS)]
+
+
 def sentence(atlas: Atlas) -> str:
     """Utilisation and entropy in one sentence."""
     shares = atlas.shares
@@ -52,7 +57,7 @@ def sentence(atlas: Atlas) -> str:
 def picture(atlas: Atlas) -> str:
     """The map as one SVG: a mark per person, shaped and coloured by the leading expert."""
     symbols = "".join(
-        f'<symbol id="mark-{expert}" overflow="visible">{MARKS[expert % len(MARKS)]}</symbol>'
+        f'<symbol id="mark-{expert}" overflow="visible">{mark(expert)}</symbol>'
         for expert in range(len(atlas.shares))
     )
     places = (30 + (SIZE - 60) * atlas.points).round().astype(int).tolist()
@@ -80,7 +85,7 @@ def legend(service: Service) -> str:
     atlas = service.atlas
     rows = "".join(
         f'<tr><th scope="row"><svg class="mark expert-{p.expert % 8}" viewBox="-14 -14 28 28" '
-        f'aria-hidden="true">{MARKS[p.expert % len(MARKS)]}</svg> {letter(p.expert)}</th>'
+        f'aria-hidden="true">{mark(p.expert)}</svg> {letter(p.expert)}</th>'
         f'<td>{escape(p.words) or "no single taste"}</td><td class="number">{percent(p.share)}</td>'
         f'<td class="number">{p.leads:,}</td></tr>'
         for p in service.portraits
