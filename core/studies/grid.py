@@ -21,6 +21,8 @@ PLACES: tuple[tuple[str, str], ...] = (
 )
 """Data sets and splits, those that decide first."""
 CONTROLS = ("static", "random", "shuffled")
+RECIPE = "sixteen-experts"
+"""Of every run in catalogue mode."""
 MODES = ("catalogue", "branch", "generate")
 
 
@@ -120,12 +122,12 @@ def _of_mode(
 ) -> Iterator[Planned]:
     if mode == "catalogue":
         for method in ("lora", "ilora"):
-            yield Planned(f"{where}-{method}-{seed}", dataset, split, mode, "demo-cpu", method, settings)
+            yield Planned(f"{where}-{method}-{seed}", dataset, split, mode, RECIPE, method, settings)
         for control in CONTROLS if controls else ():
             own = (*settings, f"adapter.gate_reads={control}")
-            yield Planned(f"{where}-{control}-{seed}", dataset, split, mode, "demo-cpu", "ilora", own)
+            yield Planned(f"{where}-{control}-{seed}", dataset, split, mode, RECIPE, "ilora", own)
         return
-    recipe = {"branch": "demo-cpu-head", "generate": "demo-cpu-generate"}[mode]
+    recipe = {"branch": f"{RECIPE}-head", "generate": "demo-cpu-generate"}[mode]
     for method in ("lora", "ilora"):
         start = f"{where}-{method}-{seed}" if mode == "branch" else None
         name = f"{where}-{method}-{mode}-{seed}"

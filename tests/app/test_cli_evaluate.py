@@ -44,7 +44,7 @@ def test_json_is_all_that_stands_on_stdout_and_keeps_sampled_and_full_apart(
 ) -> None:
     record, _ = evaluated
     assert set(record) == {"warning", "sampled", "full"} and "must not be compared" in record["warning"]
-    assert [row["method"] for row in record["sampled"]] == ["LoRA", "LoRA + SASRec"]
+    assert [row["method"] for row in record["sampled"]] == ["LoRA", "LoRA + SASRec", "LoRA + Stack"]
     first = record["sampled"][0]
     assert set(first) == {
         *("method", "run", "seed", "n", "candidates", "draws", "note", "files"),
@@ -61,9 +61,10 @@ def test_the_table_has_one_object_per_row(evaluated: tuple[dict, Path]) -> None:
     assert [(row.dataset, row.split, row.method, row.n) for row in rows] == [
         ("movielens", "paper", "LoRA", USERS),
         ("movielens", "paper", "LoRA + SASRec", USERS),
+        ("movielens", "paper", "LoRA + Stack", USERS),
     ]
     stored = json.loads((out / "table.json").read_text())
-    assert [set(row) for row in stored] == [set(TableRow.__dataclass_fields__)] * 2
+    assert [set(row) for row in stored] == [set(TableRow.__dataclass_fields__)] * 3
 
 
 def test_a_table_alone_needs_no_run(evaluated: tuple[dict, Path], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from core.studies import mixed_domains as mix
 from core.studies.evidence import check_planned
 from core.studies.finding import Finding, gain, read_findings
 from core.studies.gaps import REMEDIES, Places
-from core.studies.grid import Planned
+from core.studies.grid import RECIPE, Planned
 from core.studies.sweeps import (
     EXPERTS,
     GATES,
@@ -88,8 +88,8 @@ def test_levers_say_all_that_they_are() -> None:
     for recipe, (_, rank, experts, _) in zip(recipes, LEVERS.values(), strict=True):
         assert (recipe.adapter.r, recipe.experts, recipe.adapter.alpha) == (rank, experts, 4 * rank)
     chosen = recipes[list(LEVERS).index("k16")]
-    product = load_recipe("demo-cpu", method="ilora")
-    assert (chosen.adapter, chosen.optimizer) == (product.adapter, product.optimizer)
+    measured = load_recipe(RECIPE, method="ilora")
+    assert (chosen.adapter, chosen.optimizer) == (measured.adapter, measured.optimizer)
 
 
 @pytest.fixture(scope="module")

@@ -227,7 +227,7 @@ def objective_of(
 ) -> Callable[[str], tuple[Objective, Backbone]]:
     def make(reads: str) -> tuple[Objective, Backbone]:
         backbone = load_backbone(str(shallow_folder), "fp32", device="cpu")
-        recipe = load_recipe("demo-cpu", [f"adapter.gate_reads={reads}"])
+        recipe = load_recipe("demo-cpu", [f"adapter.gate_reads={reads}", "adapter.gate_init=random"])
         model = new_model(backbone, features, recipe)
         return Objective(model, encoder, "ilora", gate_reading(recipe, encoder, loo, features.text)), backbone
 
