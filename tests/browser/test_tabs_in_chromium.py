@@ -1,6 +1,5 @@
 """Why, the mixing board, who is right, and what survives a refresh; and what axe-core thinks of all of it."""
 
-import json
 import re
 
 import pytest
@@ -108,8 +107,9 @@ def test_a_refresh_keeps_and_a_link_carries_history_adapter_and_tab(
     other.goto(f"{server.address}/?history=100,%F0%9F%8E%AC,no-such&tab=compare")
     expect(other.locator("#said")).to_contain_text("🎬")
     expect(other.locator("#compare-history")).to_contain_text("Your history: Fargo (1996)")
-    kept = json.loads(other.evaluate("JSON.stringify(Object.values(localStorage))"))
-    assert any('"history":["100"]' in value for value in kept)
+    # Written after what is seen, by an event of its own.
+    wanted = """kept => kept.includes('"history":["100"]')"""
+    other.wait_for_function(f"Object.values(localStorage).some({wanted})")
     expect(other).to_have_url(f"{server.address}/?history=100&adapter=ilora&tab=compare")
     somebody.close()
 
