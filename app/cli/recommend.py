@@ -100,7 +100,7 @@ def as_record(done: Recommendation) -> dict[str, Any]:
 
 
 def _weights(text: str) -> list[float] | dict[str, float]:
-    """ "0.1,0.9" is a weight for each expert; "A,D=2" names some, and all others get nothing."""
+    """A weight for each expert (0.1,0.9), or some by letter (A,D=2): all others get nothing."""
     parts = [part.strip() for part in text.split(",")]
     try:
         if not any(part[:1].isalpha() for part in parts):

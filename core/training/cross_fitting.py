@@ -34,7 +34,7 @@ def cross_fitted(
 
 
 @torch.no_grad()
-def others_opinion(folds: tuple[SASRec, ...], history: Tensor, users: Tensor, tail: int) -> Tensor:
+def others_opinion(folds: Sequence[SASRec], history: Tensor, users: Tensor, tail: int) -> Tensor:
     """What encoders that do not know these users expect after each of a row's last `tail` prefixes.
 
     Args:

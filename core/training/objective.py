@@ -2,7 +2,7 @@
 the language model's own over the answer's tokens (generate)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -43,12 +43,16 @@ class Objective(nn.Module):
         self.model = model
         self.encoder = encoder.requires_grad_(False).eval()
         self.adapter, self.reading = adapter, reading or GateReading()
-        # In a tuple: frozen, neither saved nor moved with the rest.
-        self.folds, self.residual, self.maps = tuple(folds), residual, tuple(maps)
+        # Modules and buffers, so that they stand on the device of the batches; frozen, as the encoder is.
+        self.folds = nn.ModuleList(fold.requires_grad_(False).eval() for fold in folds)
+        self.residual, self.reads_folds = residual, bool(maps)
+        for fold, to_served in enumerate(maps):
+            self.register_buffer(f"map_{fold}", to_served, persistent=False)
 
     def train(self, mode: bool = True) -> "Objective":
         super().train(mode)
         self.encoder.eval()
+        self.folds.eval()
         return self
 
     def forward(
@@ -95,7 +99,7 @@ class Objective(nn.Module):
             scores = self.model.catalogue_scores(packed, self.adapter, mixture, tail=targets.shape[1])
             if self.residual:
                 assert history is not None
-                said = others_opinion(self.folds, history, users, targets.shape[1])
+                said = others_opinion(self._others, history, users, targets.shape[1])
                 scores = scores + self.residual * said
             supervised = targets != IGNORED
             scores, wanted = scores[supervised], targets[supervised]
@@ -110,8 +114,13 @@ class Objective(nn.Module):
             "gate": self.model.last_gate(),
         }
 
+    @property
+    def _others(self) -> list[SASRec]:
+        return [cast(SASRec, fold) for fold in self.folds]
+
     def _states(self, history: Tensor, users: Tensor, tail: int) -> Tensor:
         """What is known of the last `tail` prefixes of a history, [B, tail, D]."""
-        if self.maps:
-            return others_states(self.folds, self.maps, history, users, tail)
+        if self.reads_folds:
+            maps = [self.get_buffer(f"map_{fold}") for fold in range(len(self.folds))]
+            return others_states(self._others, maps, history, users, tail)
         return tail_states(self.encoder, history, tail)
