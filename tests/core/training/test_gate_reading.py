@@ -27,6 +27,7 @@ from core.ranking_model import Mixture
 from core.routing import Routing
 from core.training.alarms import gate_alarms
 from core.training.checkpoint import WEIGHTS, checkpoints, trainable_state
+from core.training.cross_fitting import tail_states
 from core.training.finished import open_ranker, read_finished
 from core.training.objective import Objective
 from core.training.recipe import Recipe, load_recipe
@@ -290,11 +291,35 @@ def test_the_loss_asks_with_what_the_gate_was_given_to_read(
     assert len({round(loss, 6) for loss in found.values()}) == 4  # the mixture does change the loss
 
 
-def _naive_loss(objective: Objective, batch: dict[str, Tensor], sequence: Tensor) -> float:
+def test_the_output_is_asked_at_every_position_with_what_is_known_there(
+    objective_of: Callable[[str], tuple[Objective, Backbone]], movielens: Dataset, encoder: SASRec
+) -> None:
+    """iLoRA's loss knows each position's own history; a control has one reading for the whole row."""
+    for reads in ("history", "static"):
+        objective, backbone = objective_of(reads)
+        experts = stirred(objective).model.space("ilora").experts
+        assert experts is not None
+        torch.nn.init.normal_(experts.B, std=0.05, generator=torch.Generator().manual_seed(8))
+        batch = batch_of(objective, backbone, movielens)
+        with torch.no_grad():
+            loss = objective(**batch)["loss"].item()
+            row = encoder.last_state(batch["gate_history"])
+            row = torch.zeros_like(row) if reads == "static" else row
+            each = tail_states(encoder, batch["history"], batch["targets"].shape[1])
+            told, alike = _naive_loss(objective, batch, row, each), _naive_loss(objective, batch, row)
+        assert abs(told - alike) > 1e-3, "it makes a difference"
+        assert loss == pytest.approx(told if reads == "history" else alike, rel=1e-5)
+
+
+def _naive_loss(
+    objective: Objective, batch: dict[str, Tensor], sequence: Tensor, each: Tensor | None = None
+) -> float:
     parts = ("words", "items", "positions", "mask", "history_end", "prefix_end", "branch_end")
     packed = Packed(**{name: batch.get(name) for name in parts})
     targets = batch["targets"]
-    scores = objective.model.catalogue_scores(packed, "ilora", Mixture(sequence=sequence), targets.shape[1])
+    scores = objective.model.catalogue_scores(
+        packed, "ilora", Mixture(sequence=sequence, each=each), targets.shape[1]
+    )
     wrong = [
         -scores[b, t].log_softmax(-1)[target].item()
         for b, row in enumerate(targets.tolist())
