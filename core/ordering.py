@@ -40,6 +40,34 @@ def log_softmax(scores: Scores) -> Scores:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
+def kept_in_place(alone: Scores, blended: Scores, new: NDArray[np.bool_]) -> Scores:
+    """Blended scores of which new items, of whom one opinion is missing, have those of their place.
+
+    A blend is surer than one opinion, so what has one alone would sink among what has both. A new item gets
+    the blended score that stands where the one opinion puts it among the known; above the first and below
+    the last it keeps its distance.
+
+    Args:
+        alone: [B, P] by the one opinion.
+        blended: [B, P] by both; of new items without meaning.
+        new: [B, P] which have one opinion only.
+
+    Returns:
+        [B, P]; the model's alone where all are new.
+    """
+    told = blended.copy()
+    for row in np.flatnonzero(new.any(axis=1)):
+        own, known = new[row], ~new[row]
+        if not known.any():
+            told[row] = alone[row]
+            continue
+        at, levels = np.sort(alone[row, known]), np.sort(blended[row, known])
+        asked = alone[row, own]
+        beyond = np.minimum(asked - at[0], 0) + np.maximum(asked - at[-1], 0)
+        told[row, own] = np.interp(asked, at, levels) + beyond
+    return told
+
+
 def ranked_items(
     catalog: Catalog, scores: Scores, pool: Indices, order: Sequence[int] | NDArray[np.intp]
 ) -> tuple[RankedItem, ...]:

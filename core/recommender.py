@@ -17,7 +17,7 @@ from core.domain import MOVIES, Domain
 from core.errors import DataError
 from core.explanation import Explanation, omissions
 from core.new_item_notes import new_in_history, places_of_new
-from core.ordering import Order, Scores, best, log_softmax, ranked_items, title_order
+from core.ordering import Order, Scores, best, kept_in_place, log_softmax, ranked_items, title_order
 from core.ranker import Ask, Mode, Ranker
 from core.ranking_model import BASE
 from core.recommendation import AdapterName, Comparison, Recommendation
@@ -362,14 +362,14 @@ class Recommender:
         """The model's answers [B, P] as log-probabilities [B, P], averaged with the router's if that helps.
 
         A mean, not a sum: two opinions that agree are not twice as sure. Of new items the router has none:
-        the model's stands alone.
+        they keep the place among the others that the model gives them.
         """
         scores = log_softmax(answer.cpu().numpy().astype(np.float64))
         weight = 0.0 if adapter == BASE else self.choices[adapter].blend_weight
         if weight > 0:
             collaborative = np.take_along_axis(routing.scores, pools, axis=1).astype(np.float64)
             blended = (scores + weight * log_softmax(collaborative)) / (1 + weight)
-            scores = np.where(pools < self.trained_items, blended, scores)
+            scores = kept_in_place(scores, blended, pools >= self.trained_items)
         return scores
 
 
