@@ -39,7 +39,7 @@ class GateHealth:
     Attributes:
         entropy: mean entropy of a person's mixture, in nats; at most ln K.
         shares: [K] mean weight of every expert.
-        dead: experts whose share is below `alarms.DEAD_SHARE`.
+        dead: experts whose share is below `alarms.DEAD_SHARE` of an equal one.
         spread: mean over experts of the standard deviation of their weight between people.
         information: mutual information of expert and person in nats, where an expert is drawn by the person's
             mixture: H(mean mixture) minus mean H(mixture). 0 where everybody gets the same, at most ln K.

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from math import log
 
-DEAD_SHARE = 0.02
-"""An expert with a smaller mean share of the gate is dead: nobody gets it."""
+DEAD_SHARE = 0.08
+"""An expert whose mean share is below this part of an equal one, 1/K, is dead: nobody gets it."""
 FLAT_SPREAD = 0.01
 """Below this standard deviation of shares between people the gate gives everybody the same mixture."""
 COLLAPSED_ENTROPY = 0.1
@@ -22,10 +22,11 @@ def gate_alarms(numbers: Mapping[str, float], control: str | None = None) -> lis
     shares = [value for name, value in sorted(numbers.items()) if name.startswith("gate_share_")]
     if not shares:
         return []
+    least = DEAD_SHARE / len(shares)
     alarms = [
-        f"Expert {index} is dead: its mean share is {share:.3f}, below {DEAD_SHARE}."
+        f"Expert {index} is dead: its mean share is {share:.3f}, below {least:.3f}."
         for index, share in enumerate(shares)
-        if share < DEAD_SHARE
+        if share < least
     ]
     if numbers["gate_entropy"] < COLLAPSED_ENTROPY * log(len(shares)):
         alarms.append(

@@ -41,3 +41,14 @@ def test_a_falling_validation_is_reported_with_both_numbers() -> None:
     assert overfitting_alarm(0.50, 0.45) == [
         "Overfitting: validation HR@1 fell from 0.500 to 0.450; the best weights were kept."
     ]
+
+
+@pytest.mark.parametrize("experts", [4, 16, 64])
+def test_an_expert_is_dead_by_its_part_of_an_equal_share(experts: int) -> None:
+    torch.manual_seed(0)
+    even = torch.distributions.Dirichlet(torch.full((experts,), 2.0)).sample((4000,))
+    assert gate_alarms(gate_numbers(even)) == []
+    even[:, 0] *= 0.05
+    assert [alarm[:16] for alarm in gate_alarms(gate_numbers(even / even.sum(1, keepdim=True)))] == [
+        "Expert 0 is dead"
+    ]
