@@ -62,7 +62,8 @@ bundle: install data ## Train and measure the demo's bundle anew (hours on 2 cor
 	done
 	@$(BIN)/ilora bundle --lora runs/demo-lora --ilora runs/demo-ilora \
 		--lora-head runs/head-lora --ilora-head runs/head-ilora \
-		--paper-lora runs/paper-lora --paper-ilora runs/paper-ilora --out exports/bundles/movielens
+		--paper-lora runs/paper-lora --paper-ilora runs/paper-ilora --small \
+		--out exports/bundles/movielens
 
 # One process per core: two with a thread each do more than one with two, and share the runs among them.
 SEEDS := --seed 2 --seed 3 --no-controls --mode catalogue --place lastfm-loo --place movielens-loo --place steam-loo

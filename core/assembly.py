@@ -9,8 +9,9 @@ from torch import nn
 import quant.nf4  # noqa: F401  (before PEFT, which would import bitsandbytes with the whole compiler)
 
 # isort: split
-from peft import PeftModel, get_peft_model
+from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 
+from core.adapter_storage import read_adapter
 from core.ilora import ILoraConfig, targets_in
 from core.item_space import ItemFeatures, ItemSpace, OutputExperts
 from core.ranking_model import BranchHead, RankingModel
@@ -72,14 +73,22 @@ def stored_model(
     spaces: Mapping[str, ItemSpace],
     branches: Mapping[str, BranchHead],
 ) -> RankingModel:
-    """Adapters read from PEFT folders (name -> folder), with their item spaces and heads already loaded."""
+    """Adapters read from PEFT folders (name -> folder), with their item spaces and heads already loaded.
+
+    Raises:
+        RuntimeError, ValueError: an adapter's tensors do not fit its own config or the backbone.
+    """
     decoder: PeftModel | None = None
     for name, folder in folders.items():
+        config = PeftConfig.from_pretrained(folder)
+        config.inference_mode = True
         if decoder is None:
-            bare = backbone.model.get_decoder()
-            decoder = PeftModel.from_pretrained(bare, folder, adapter_name=name, is_trainable=False)
+            decoder = PeftModel(backbone.model.get_decoder(), config, adapter_name=name)
         else:
-            decoder.load_adapter(folder, adapter_name=name, is_trainable=False)
+            decoder.add_adapter(name, config)
+        told = set_peft_model_state_dict(decoder, read_adapter(folder), adapter_name=name)
+        if told.unexpected_keys:
+            raise ValueError(f"{folder} holds {told.unexpected_keys[0]}, which has no place in the model.")
     if decoder is None:
         return bare_model(backbone)
     return _model(backbone, decoder, spaces, branches, _gated(decoder.peft_config)).eval()

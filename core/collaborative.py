@@ -44,19 +44,50 @@ class Neighbours:
                 told[row] = np.float32(self.decay) ** ages @ self.table[recent].astype(np.float32)
         return told
 
+    def nearest(self, most: int) -> "Nearest":
+        """Of each item the `most` that it says most about, for or against: what a bundle has room for."""
+        own = np.abs(self.table)
+        items = np.argsort(-own, axis=1, kind="stable")[:, :most]
+        values = np.take_along_axis(self.table, items, axis=1).astype(np.float16)
+        small = np.int16 if len(self.table) <= np.iinfo(np.int16).max else np.int32
+        return Nearest(items.astype(small), values, self.decay)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """`Neighbours` of which each item keeps k entries; the others are zero.
+
+    Attributes:
+        items: [N, k] int16 or int32, which.
+        values: [N, k] float16.
+        decay: weight of an item one step older.
+    """
+
+    items: NDArray[np.integer]
+    values: NDArray[np.floating]
+    decay: float
+
+    def scores(self, histories: Sequence[History]) -> Floats:
+        """[B, N] float32; zeros for an empty history."""
+        told = np.zeros((len(histories), len(self.items)), dtype=np.float32)
+        for row, history in enumerate(histories):
+            for age, item in enumerate(reversed(history[-RECENT:])):  # an item's own k differ: no sum is lost
+                told[row, self.items[item]] += np.float32(self.decay**age) * self.values[item]
+        return told
+
 
 @dataclass(frozen=True)
 class Stack:
     """A weighted sum of four opinions; its softmax is as sure as validation users were predictable.
 
     Attributes:
-        neighbours: by name ("ItemKNN", "EASE").
+        neighbours: by name ("ItemKNN", "EASE"); what a bundle keeps is `Nearest`.
         weights: of each of them.
         popularity: [N] float32, already weighted.
         encoder: weight of the encoder's scores, 0 where it has nothing to add.
     """
 
-    neighbours: Mapping[str, Neighbours]
+    neighbours: Mapping[str, Neighbours | Nearest]
     weights: Mapping[str, float]
     popularity: Floats
     encoder: float = 1.0
@@ -70,7 +101,11 @@ class Stack:
         return stacked
 
     def tensors(self) -> dict[str, Tensor]:
-        """As a bundle keeps it, tables in half precision."""
+        """As a bundle keeps it.
+
+        Raises:
+            TypeError: whole tables, which no bundle has room for.
+        """
         import torch
 
         kept = {
@@ -78,7 +113,10 @@ class Stack:
             f"{PREFIX}encoder": torch.tensor(self.encoder),
         }
         for name, own in self.neighbours.items():
-            kept[f"{PREFIX}{name}.table"] = torch.from_numpy(own.table.astype(np.float16))
+            if not isinstance(own, Nearest):
+                raise TypeError(f"{name} is a whole table: keep its nearest.")
+            kept[f"{PREFIX}{name}.items"] = torch.from_numpy(own.items)
+            kept[f"{PREFIX}{name}.values"] = torch.from_numpy(own.values)
             kept[f"{PREFIX}{name}.decay_weight"] = torch.tensor([own.decay, self.weights[name]])
         return kept
 
@@ -91,14 +129,16 @@ class Stack:
         """
         if f"{PREFIX}popularity" not in tensors:
             return None
-        names = [
-            key.removeprefix(PREFIX).removesuffix(".table")
-            for key in tensors
-            if key.startswith(PREFIX) and key.endswith(".table")
-        ]
+        parts = [key.split(".") for key in tensors if key.startswith(PREFIX)]
+        names = list(dict.fromkeys(part[1] for part in parts if len(part) == 3))
         settings = {name: tensors[f"{PREFIX}{name}.decay_weight"].tolist() for name in names}
+
+        def near(name: str) -> Nearest:
+            items, values = tensors[f"{PREFIX}{name}.items"], tensors[f"{PREFIX}{name}.values"]
+            return Nearest(items.numpy(), values.numpy(), settings[name][0])
+
         return cls(
-            {name: Neighbours(tensors[f"{PREFIX}{name}.table"].numpy(), settings[name][0]) for name in names},
+            {name: near(name) for name in names},
             {name: settings[name][1] for name in names},
             tensors[f"{PREFIX}popularity"].numpy(),
             float(tensors[f"{PREFIX}encoder"]),

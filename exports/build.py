@@ -23,6 +23,7 @@ def build_bundle(
     created_by: str,
     machine: str,
     step: Step = lambda what, done, total: None,
+    small: bool = False,
 ) -> BundleInfo:
     """A bundle from finished runs, measured as it will be served, with its numbers in its card.
 
@@ -33,15 +34,16 @@ def build_bundle(
         head_runs: runs that trained the second stage's heads on `runs`; may be empty.
         created_by: the command that reproduces the bundle.
         machine: where it was trained, in words.
+        small: see `exports.bundle_writer.save_bundle`.
     """
-    info = bundle_from_runs(path, runs, created_by, machine=machine, heads=head_runs)
+    info = bundle_from_runs(path, runs, created_by, machine=machine, heads=head_runs, small=small)
     measured = _measure(path, info, next(iter(info.metrics.training.values())).recipe["split"], 1, step)
     rows: list[MetricRow] = list(measured.rows)
     pairs = list(measured.pairs)
     if paper_runs:
         with tempfile.TemporaryDirectory() as temporary:
             paper = Path(temporary) / "paper"
-            paper_info = bundle_from_runs(paper, paper_runs, created_by, machine=machine)
+            paper_info = bundle_from_runs(paper, paper_runs, created_by, machine=machine, small=small)
             steps = next(iter(paper_info.metrics.training.values())).steps
             note = f"adapters of a run of their own on this split, {steps:,} steps"
             on_paper = _measure(paper, paper_info, "paper", PAPER_DRAWS, step)

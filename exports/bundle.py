@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import load_file
 from torch import Tensor
 
 from core.assembly import stored_model
@@ -32,8 +31,8 @@ from core.recommendation import AdapterName
 from core.recommender import Choices, Recommender
 from core.routing import Router
 from exports.bundle_check import verify_bundle
-from exports.bundle_growth import BundleItems, bundle_items, under
-from exports.bundle_info import DEFAULT_BUNDLE, INFO, PROJECTOR, ROUTER, BackboneInfo, BundleInfo
+from exports.bundle_growth import BundleItems, bundle_items, read_projector, under
+from exports.bundle_info import DEFAULT_BUNDLE, INFO, ROUTER, BackboneInfo, BundleInfo
 from exports.bundle_writer import AdapterParts, save_bundle, update_bundle
 from exports.onnx_router import OnnxRouter
 from quant.backbone import Backbone, Quantization, Weights
@@ -93,7 +92,7 @@ def load_bundle(
     backbone = _load_backbone(
         path, info.backbone, quantization, device, say, progress, weights, backbones or Backbones()
     )
-    tensors = load_file(path / PROJECTOR, device="cpu")
+    tensors = read_projector(path)
     onnx = OnnxRouter(path / ROUTER)
     try:
         _check_router(onnx, info, dataset)

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from core.assembly import bare_model
@@ -15,6 +17,7 @@ from core.item_text import TextSpace, read_items, title_priors
 from core.new_items import NewItem, extended
 from core.prompt import Wording
 from core.training.prepare import stored_scale
+from exports.bundle_info import ADAPTERS, PROJECTOR
 from quant.backbone import Backbone
 
 
@@ -80,6 +83,16 @@ def bundle_items(
         popularity=torch.cat([popularity, popularity.new_zeros(len(new))]),
         foretold=foretold(trained, text),
     )
+
+
+def read_projector(bundle: Path) -> dict[str, Tensor]:
+    """What a bundle keeps beside adapters and router; item spaces and heads in fp32, however kept."""
+    own = tuple(f"{name}." for name in ADAPTERS)
+    tensors = load_file(bundle / PROJECTOR, device="cpu")
+    return {
+        key: value.float() if key.startswith(own) and value.is_floating_point() else value
+        for key, value in tensors.items()
+    }
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

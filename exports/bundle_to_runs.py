@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from core.encoder import EncoderShape
@@ -17,22 +17,23 @@ from core.training.finished import ADAPTER, RECIPE, SPACE, SUMMARY
 from core.training.prepare import Prepared, save_prepared, stored_scale
 from core.training.recipe import Recipe
 from exports.bundle_check import verify_bundle
-from exports.bundle_info import PROJECTOR, ROUTER, Adapter, BundleInfo
+from exports.bundle_growth import read_projector
+from exports.bundle_info import ROUTER, Adapter, BundleInfo
 from exports.onnx_graph import read_encoder
 
 
 def runs_from_bundle(bundle: Path, out: Path) -> dict[Adapter, Path]:
     """Write `out`/NAME-ADAPTER for every adapter of a bundle; returns the folders.
 
-    What a bundle rounds (adapters to bf16, item texts to fp16) stays rounded: these runs answer as the bundle
-    does, and bundling them again gives the same weights.
+    What a bundle rounds (adapters to bf16 or eight bits, item texts to fp16) stays rounded: these runs answer
+    as the bundle does, and bundling them again gives the same weights.
 
     Raises:
         BundleError: the bundle is damaged or was written before it kept its recipe.
         RunError: a folder is there already.
     """
     info = verify_bundle(bundle)
-    tensors = load_file(bundle / PROJECTOR)
+    tensors = read_projector(bundle)
     folders: dict[Adapter, Path] = {name: out / f"{info.name}-{name}" for name in info.adapters}
     for name, folder in folders.items():
         if folder.exists():

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from core.adapter_storage import component_axis, from_eight_bits, in_eight_bits
 from core.collaborative import Stack
 from core.errors import BundleError
 from core.gate import Gate
@@ -47,6 +48,7 @@ def save_bundle(
     adapters: Mapping[Adapter, AdapterParts],
     retrieve: int = 100,
     stack: Stack | None = None,
+    small: bool = False,
 ) -> BundleInfo:
     """Write a bundle folder, verify it, and only then put it in the place of an older one.
 
@@ -57,6 +59,8 @@ def save_bundle(
         adapters: those that `info` describes. The router gets the gate of the one with experts.
         retrieve: C, how many items the router retrieves.
         stack: what is added to the encoder's scores; None: they stand alone.
+        small: adapters in eight bits and item spaces in half precision: half the size, but other programs
+            that read PEFT folders cannot read them.
 
     Returns:
         The info as saved.
@@ -71,12 +75,12 @@ def save_bundle(
         )
     with _unfinished(path) as folder:
         for name, parts in adapters.items():
-            _copy_adapter(parts.folder, folder / name, info.backbone.asset)
+            _copy_adapter(parts.folder, folder / name, info.backbone.asset, small)
         gates = [gate for name in adapters if (gate := read_gate(folder / name)) is not None]
         if len(gates) > 1:
             raise BundleError("A bundle has one router, so only one of its adapters can have experts.")
         export_router(prepared.encoder, gates[0] if gates else None, folder / ROUTER, retrieve)
-        _save_tensors(folder / PROJECTOR, _projector(prepared, adapters, stack))
+        _save_tensors(folder / PROJECTOR, _projector(prepared, adapters, stack, small))
         (folder / CARD).write_text(render_card(info), encoding="utf-8")
         return _write_info(folder, info)
 
@@ -109,8 +113,9 @@ def _unfinished(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_adapter(source: Path, target: Path, base: str) -> None:
-    """Copy a PEFT folder, LoRA matrices as bf16; the base model by its name, not by a local path."""
+def _copy_adapter(source: Path, target: Path, base: str, small: bool) -> None:
+    """Copy a PEFT folder, LoRA matrices as `stored_adapter` has them; the base model by its name, not by a
+    local path."""
     config_path, weights_path = source / ADAPTER_CONFIG, source / ADAPTER_WEIGHTS
     if not config_path.is_file() or not weights_path.is_file():
         raise BundleError(f"{source} is not a PEFT folder: it needs {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}.")
@@ -118,27 +123,29 @@ def _copy_adapter(source: Path, target: Path, base: str) -> None:
     config = json.loads(config_path.read_text(encoding="utf-8"))
     config |= {"base_model_name_or_path": base, "inference_mode": True, "revision": None}
     (target / ADAPTER_CONFIG).write_text(_json(config), encoding="utf-8")
-    _save_tensors(target / ADAPTER_WEIGHTS, stored_adapter(source))
+    _save_tensors(target / ADAPTER_WEIGHTS, stored_adapter(source, small))
 
 
-def stored_adapter(folder: Path) -> dict[str, Tensor]:
-    """An adapter's tensors as a bundle holds them: LoRA matrices in bf16.
+def stored_adapter(folder: Path, small: bool = False) -> dict[str, Tensor]:
+    """An adapter's tensors as a bundle holds them: LoRA matrices in bf16, in eight bits in a small one.
 
-    The gate keeps fp32: it is the same gate as in the ONNX graph, and tiny.
+    The gate keeps fp32: it is the same gate as in the ONNX graph, and tiny. What lies in eight bits already
+    stays so.
     """
-    return {
-        key: value.to(torch.bfloat16) if _is_low_rank(key) else value
-        for key, value in load_file(folder / ADAPTER_WEIGHTS).items()
-    }
+    tensors = load_file(folder / ADAPTER_WEIGHTS)
+    if small:
+        return in_eight_bits(from_eight_bits(tensors))
+
+    def rounded(key: str, value: Tensor) -> Tensor:
+        low_rank = component_axis(key) is not None and value.is_floating_point()
+        return value.to(torch.bfloat16) if low_rank else value
+
+    return {key: rounded(key, value) for key, value in tensors.items()}
 
 
 def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Not `save_file`: only the owner can read what that writes, and a server may run as another user."""
     path.write_bytes(save(dict(tensors), metadata={"format": "pt"}))
-
-
-def _is_low_rank(key: str) -> bool:
-    return any(part in key for part in (".experts_A", ".experts_B", ".lora_A", ".lora_B"))
 
 
 def read_gate(folder: Path) -> Gate | None:
@@ -170,9 +177,13 @@ def read_gate(folder: Path) -> Gate | None:
 
 
 def _projector(
-    prepared: Prepared, adapters: Mapping[Adapter, AdapterParts], stack: Stack | None
+    prepared: Prepared, adapters: Mapping[Adapter, AdapterParts], stack: Stack | None, small: bool
 ) -> dict[str, Tensor]:
     features = prepared.features
+
+    def own(value: Tensor) -> Tensor:
+        return value.half() if small and value.is_floating_point() else value
+
     tensors = {
         "items.collaborative": features.collaborative,
         # Standardised readings of a bf16 model: half precision loses nothing and halves the largest table.
@@ -188,8 +199,8 @@ def _projector(
     if stack is not None:
         tensors |= stack.tensors()
     for name, parts in adapters.items():
-        tensors |= {f"{name}.space.{key}": value for key, value in parts.space.items()}
-        tensors |= {f"{name}.branch.{key}": value for key, value in parts.branch.items()}
+        tensors |= {f"{name}.space.{key}": own(value) for key, value in parts.space.items()}
+        tensors |= {f"{name}.branch.{key}": own(value) for key, value in parts.branch.items()}
     # Clones: safetensors refuses tensors that share memory or are not contiguous.
     return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
 

@@ -34,6 +34,13 @@ def bundle(
     paper_lora: Annotated[
         Path | None, typer.Option(help="LoRA run on the published split, to be measured.")
     ] = None,
+    small: Annotated[
+        bool,
+        typer.Option(
+            "--small",
+            help="Adapters in eight bits, item spaces in half precision: half the size, read by ilora alone.",
+        ),
+    ] = False,
 ) -> None:
     """Export the router to ONNX, pack the adapters, measure them as they are served, write the card.
 
@@ -68,7 +75,7 @@ def bundle(
     if ilora_head is not None:
         heads["ilora"] = ilora_head
     with StepsBar() as bar:
-        info = build_bundle(out, runs, paper, heads, _command(out, runs), machine, bar.step)
+        info = build_bundle(out, runs, paper, heads, _command(out, runs, small), machine, bar.step, small)
     size = sum(file.size for file in info.files.values()) / 1e6
     typer.echo(f"{out}: {len(info.files)} files, {size:.1f} MB, verified.")
     for row in info.metrics.rows:
@@ -79,14 +86,14 @@ def bundle(
     typer.echo(f"Next: ilora serve --bundle {out}")
 
 
-def _command(out: Path, runs: "dict[Adapter, Path]") -> str:
+def _command(out: Path, runs: "dict[Adapter, Path]", small: bool) -> str:
     """What makes such a bundle again, for the model card."""
     from exports.bundle_info import DEFAULT_BUNDLE
 
     if out.resolve() == DEFAULT_BUNDLE.resolve():
         return MAKE_COMMAND
     named = [part for name, run in runs.items() for part in (f"--{name}", str(run))]
-    return shlex.join(["ilora", "bundle", *named, "--out", str(out)])
+    return shlex.join(["ilora", "bundle", *named, "--out", str(out), *(["--small"] if small else [])])
 
 
 def unbundle(

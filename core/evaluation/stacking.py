@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.collaborative import RECENT, Neighbours, Stack
+from core.collaborative import RECENT, Nearest, Neighbours, Stack
 from core.data.candidates import training_counts
 from core.data.dataset import Case, Dataset, Split
 from core.encoder import SASRec
@@ -34,8 +34,12 @@ _fitted: dict[tuple[str, str], dict[str, Neighbours]] = {}
 """Neighbours of the data set and split that was asked about last: runs of one comparison share them."""
 
 
-def stack_of(dataset: Dataset, split: Split, encoder: SASRec) -> Stack | None:
-    """The stack over an encoder that was trained on this split; None where there is none to be had."""
+def stack_of(dataset: Dataset, split: Split, encoder: SASRec, nearest: int | None = None) -> Stack | None:
+    """The stack over an encoder that was trained on this split; None where there is none to be had.
+
+    Args:
+        nearest: so many neighbours does each item keep, and the weights are fitted with those; None: all.
+    """
     if not split.validation:
         return None
     key = dataset.sha256, split.name
@@ -43,7 +47,10 @@ def stack_of(dataset: Dataset, split: Split, encoder: SASRec) -> Stack | None:
         _fitted.clear()
         _fitted[key] = fit_neighbours(split, dataset.num_items)
     told = SASRecBaseline.of(encoder).score([case.history for case in split.validation[:MOST_CASES]])
-    return fit_stack(split, told, _fitted[key])
+    neighbours: Mapping[str, Neighbours | Nearest] = _fitted[key]
+    if nearest is not None:
+        neighbours = {name: own.nearest(nearest) for name, own in _fitted[key].items()}
+    return fit_stack(split, told, neighbours)
 
 
 def fit_neighbours(split: Split, num_items: int) -> dict[str, Neighbours]:
@@ -57,7 +64,7 @@ def fit_neighbours(split: Split, num_items: int) -> dict[str, Neighbours]:
     return {"ItemKNN": Neighbours(knn.similarity, knn.decay), "EASE": Neighbours(linear, ease.decay)}
 
 
-def fit_stack(split: Split, encoder: Floats, neighbours: Mapping[str, Neighbours]) -> Stack | None:
+def fit_stack(split: Split, encoder: Floats, neighbours: Mapping[str, Neighbours | Nearest]) -> Stack | None:
     """The stack over an encoder; None where there are no neighbours or nobody to fit on.
 
     Args:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from peft import set_peft_model_state_dict
-from peft.utils.save_and_load import load_peft_weights
 from safetensors.torch import load_file
 from torch import Tensor
 
+from core.adapter_storage import read_adapter
 from core.assembly import new_model
 from core.data.dataset import Dataset
 from core.encoder import TorchRouter
@@ -85,9 +85,7 @@ def load_weights(
         raise RunError(f'{folder} holds no adapter "{name}"; it holds: {", ".join(held) or "none"}.')
     space, branch = space_and_branch(folder)
     try:
-        told = set_peft_model_state_dict(
-            model.decoder, load_peft_weights(str(source), device="cpu"), adapter_name=name
-        )
+        told = set_peft_model_state_dict(model.decoder, read_adapter(source), adapter_name=name)
         model.space(name).load_state_dict(space if grown is None else grown)
         model.branches[name].load_state_dict(branch)
     except RuntimeError as error:

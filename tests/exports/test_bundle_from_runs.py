@@ -17,7 +17,7 @@ from core.training.prepare import WEIGHTS, load_prepared
 from core.training.recipe import Recipe, load_recipe
 from core.training.run import open_backbone, train
 from exports.bundle import load_bundle, verify_bundle
-from exports.bundle_from_runs import bundle_from_runs
+from exports.bundle_from_runs import NEAREST, bundle_from_runs
 from exports.bundle_info import Adapter
 from exports.bundle_to_runs import runs_from_bundle
 from exports.bundle_writer import ADAPTER_WEIGHTS
@@ -75,7 +75,7 @@ def test_a_bundle_answers_with_the_runs_own_experts_and_stack(
     split = movielens.split("loo")
     histories = [case.history[-10:] for case in split.test[:3]]
     routed, own = recommender.router.route(histories), router.route(histories)
-    stack = stack_of(movielens, split, run.prepared.encoder)
+    stack = stack_of(movielens, split, run.prepared.encoder, NEAREST)
     assert stack is not None and isinstance(recommender.router, StackedRouter)
     wanted = stack.scores(histories, own.scores)
     assert np.abs(routed.scores - wanted).max() < 5e-3 * np.abs(wanted).max(), "tables in half precision"
@@ -87,6 +87,34 @@ def test_a_bundle_answers_with_the_runs_own_experts_and_stack(
     one_alone = np.eye(4, dtype=np.float32)[[0, 0, 0]]
     alone = recommender.ranker.score(routed, histories, adapter="ilora", gate=one_alone)
     assert (alone - kept).abs().max() > 0.01, "a gate set by hand is heard on the output too"
+
+
+def test_a_small_bundle_takes_half_the_room_and_answers_alike(
+    runs: dict[Adapter, Path], mine: Path, tmp_path: Path
+) -> None:
+    info = bundle_from_runs(tmp_path / "small", runs, created_by="pytest", small=True)
+    usual = verify_bundle(mine)
+    for name in ("lora", "ilora"):
+        weights = f"{name}/adapter_model.safetensors"
+        assert info.files[weights].size < 0.55 * usual.files[weights].size
+    assert info.files["projector.safetensors"].size < 0.75 * usual.files["projector.safetensors"].size
+    small, large = load_bundle(tmp_path / "small"), load_bundle(mine)
+    history = [[3, 50, 181]]
+    routed = large.router.route(history)
+    for name in ("lora", "ilora"):
+        one, other = (own.ranker.score(routed, history, adapter=name) for own in (small, large))
+        assert not torch.equal(one, other)
+        assert torch.allclose(one, other, atol=0.05)
+
+
+def test_a_small_bundle_can_be_unpacked_trained_on_and_bundled_again(
+    runs: dict[Adapter, Path], tmp_path: Path
+) -> None:
+    first = bundle_from_runs(tmp_path / "small", runs, created_by="pytest", small=True)
+    unpacked = runs_from_bundle(tmp_path / "small", tmp_path / "unpacked")
+    again = bundle_from_runs(tmp_path / "again" / "small", unpacked, created_by="pytest", small=True)
+    for name in ("lora/adapter_model.safetensors", "ilora/adapter_model.safetensors"):
+        assert first.files[name] == again.files[name]
 
 
 def test_an_unfinished_run_is_refused(runs: dict[Adapter, Path], tmp_path: Path) -> None:

@@ -74,14 +74,17 @@ def test_the_stack_is_the_weighted_sum(stack: Stack, encoder: SASRec) -> None:
 
 
 def test_a_bundle_keeps_it_in_half_precision(stack: Stack) -> None:
-    again = Stack.of_tensors(stack.tensors())
+    near = replace(stack, neighbours={name: own.nearest(ITEMS) for name, own in stack.neighbours.items()})
+    again = Stack.of_tensors(near.tensors())
     assert again is not None and set(again.neighbours) == {"ItemKNN", "EASE"}
     histories, nothing = [(1, 2, 3), (4,)], np.zeros((2, ITEMS), dtype=np.float32)
     one, other = stack.scores(histories, nothing), again.scores(histories, nothing)
     assert np.abs(one - other).max() <= HALF * np.abs(one).max()
     assert Stack.of_tensors({}) is None
+    with pytest.raises(TypeError, match="ItemKNN is a whole table"):
+        stack.tensors()
     with pytest.raises(KeyError):
-        Stack.of_tensors({k: t for k, t in stack.tensors().items() if "decay" not in k})
+        Stack.of_tensors({k: t for k, t in near.tensors().items() if "decay" not in k})
 
 
 def test_a_router_retrieves_by_the_stack(encoder: SASRec) -> None:
@@ -115,3 +118,16 @@ def test_there_is_none_where_it_cannot_be_fitted(encoder: SASRec, monkeypatch: p
     assert fit_neighbours(split, ITEMS) == {}
     told = np.zeros((len(split.validation), ITEMS), dtype=np.float32)
     assert fit_stack(split, told, {}) is None
+
+
+def test_nearest_with_room_for_all_says_what_the_table_says() -> None:
+    table = np.random.default_rng(3).normal(size=(ITEMS, ITEMS)).astype(np.float16)
+    whole, histories = Neighbours(table, 0.5), [(1, 2, 3), (), (4, 4, 0)]
+    assert np.allclose(whole.nearest(ITEMS).scores(histories), whole.scores(histories), atol=1e-2)
+
+
+def test_nearest_keeps_what_is_largest_for_or_against() -> None:
+    table = np.zeros((ITEMS, ITEMS), dtype=np.float32)
+    table[0, :4] = (0.1, -3.0, 2.0, 0.5)
+    told = Neighbours(table, 0.5).nearest(2).scores([(0,)])[0]
+    assert told[:4].tolist() == [0.0, -3.0, 2.0, 0.0]
