@@ -3,7 +3,7 @@
 exports/bundles/movielens/
     bundle.json             what it is, for what, how good, and the sha256 of every file
     gate.onnx               encoder, gate and retrieval (see `exports.onnx_router`)
-    ilora/, lora/           PEFT folders
+    ilora/, lora/           PEFT folders, their matrices in bf16, or in eight bits where it has to be small
     projector.safetensors   `ilora.*`, `lora.*`: item spaces and heads; `items.*`: what is known of the items
     README.md               the model card
 """

@@ -12,6 +12,7 @@ from app.cli.estimate import card_bytes
 from app.cli.main import cli
 from core.assets import BACKBONE, fetch
 from core.errors import RecipeError
+from core.training.recipe import load_recipe
 from quant.backbone import load_backbone
 
 WORDS = ("backbone, frozen parts", "activations kept", "optimizer states", "scores or logits", "peak")
@@ -80,7 +81,7 @@ def test_a_measured_step_tells_how_long_an_epoch_takes(tiny_folder: Path) -> Non
     assert measured["batch"]["rows"] == 4 and measured["peak_tensors"] > 0
     per_row = measured["seconds_per_micro_step"] / 4
     assert measured["seconds_per_epoch"] == pytest.approx(per_row * measured["rows_per_epoch"])
-    assert measured["seconds_of_run"] == pytest.approx(per_row * 32 * 900)
+    assert measured["seconds_of_run"] == pytest.approx(per_row * 32 * load_recipe("demo-cpu").run.max_steps)
 
 
 def test_measuring_refuses_first_what_this_machine_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:

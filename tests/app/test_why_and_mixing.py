@@ -1,6 +1,7 @@
 """Why a list is as it is, and what the sliders make of it, with the real bundle."""
 
 import re
+from string import ascii_uppercase
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_every_slider_says_whose_it_is_and_where_it_stands(service: Service, own
     for expert, weight in enumerate(own.gate):
         slider = re.search(rf'<input id="mix-{expert}".*?>', html)
         assert slider is not None and f'value="{100 * weight:.0f}"' in slider.group()
-        assert f'aria-label="Expert {"ABCD"[expert]}: ' in slider.group()
+        assert f'aria-label="Expert {ascii_uppercase[expert]}: ' in slider.group()
 
 
 def test_moves_are_counted_from_the_own_list_and_what_left_is_named(
