@@ -330,7 +330,7 @@ class Recommender:
             answers = self.ranker.score_together(visit.routing, visit.history, asks)
         orders: dict[AdapterName, Order] = {}
         for adapter, answer in zip(mixtures, answers, strict=True):
-            scores = self._blended(answer, visit.routing, pool[None], adapter)[0]
+            scores = self._blended(answer, visit.routing, [visit.history], pool[None], adapter)[0]
             orders[adapter] = (
                 title_order(scores, pool) if adapter == BASE else Order(scores, pool, "catalogue")
             )
@@ -356,20 +356,30 @@ class Recommender:
             _check_readable(pools.shape[1])
         with self._asking:
             answer = self.ranker.score(routing, histories, pools, adapter=adapter, gate=mixture, mode=mode)
-        return self._blended(answer, routing, pools, adapter)
+        return self._blended(answer, routing, histories, pools, adapter)
 
-    def _blended(self, answer: Tensor, routing: Routing, pools: Indices, adapter: AdapterName) -> Scores:
+    def _blended(
+        self,
+        answer: Tensor,
+        routing: Routing,
+        histories: Sequence[Sequence[int]],
+        pools: Indices,
+        adapter: AdapterName,
+    ) -> Scores:
         """The model's answers [B, P] as log-probabilities [B, P], averaged with the router's if that helps.
 
         A mean, not a sum: two opinions that agree are not twice as sure. Of new items the router has none:
-        they keep the place among the others that the model gives them.
+        they keep the place among the others that the model gives them. Of people who had nothing but new
+        items it knows nothing either: the model's answer stands alone.
         """
         scores = log_softmax(answer.cpu().numpy().astype(np.float64))
         weight = 0.0 if adapter == BASE else self.choices[adapter].blend_weight
         if weight > 0:
             collaborative = np.take_along_axis(routing.scores, pools, axis=1).astype(np.float64)
             blended = (scores + weight * log_softmax(collaborative)) / (1 + weight)
-            scores = kept_in_place(scores, blended, pools >= self.trained_items)
+            blended = kept_in_place(scores, blended, pools >= self.trained_items)
+            known = [any(item < self.trained_items for item in history) for history in histories]
+            scores = np.where(np.array(known)[:, None], blended, scores)
         return scores
 
 

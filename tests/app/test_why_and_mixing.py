@@ -53,12 +53,12 @@ def test_presets_are_the_mixtures_that_they_say(service: Service, visit: Visit, 
     experts = service.recommender.num_experts
     assert mixing.preset(service, visit, "own") is None
     assert mixing.preset(service, visit, "even") == (1 / experts,) * experts
-    assert mixing.preset(service, visit, "only-2") == (0.0, 0.0, 1.0, 0.0)
+    assert mixing.preset(service, visit, "only-2") == tuple(float(own == 2) for own in range(experts))
     other = service.visitors[0].case
     theirs = mixing.preset(service, visit, f"case-{other}")
     assert theirs == pytest.approx(service.recommend(service.cases[other].history).gate, abs=1e-6)
     assert theirs != pytest.approx(own.gate, abs=1e-3)
-    for forged in ("only-4", "case--1", "case-9999", "only-x", ""):
+    for forged in (f"only-{experts}", "case--1", "case-9999", "only-x", ""):
         assert mixing.preset(service, visit, forged) is None
 
 
@@ -82,7 +82,7 @@ def test_every_slider_says_whose_it_is_and_where_it_stands(service: Service, own
 def test_moves_are_counted_from_the_own_list_and_what_left_is_named(
     service: Service, visit: Visit, own: mixing.Own
 ) -> None:
-    mixture = (1.0, 0.0, 0.0, 0.0)
+    mixture = tuple(float(own == 0) for own in range(service.recommender.num_experts))
     html = mixing.board(service, visit, own, mixture)
     now = service.recommend(visit.history, gate=mixture).items
     for item in now:

@@ -18,7 +18,6 @@ HISTORY = [
     "Twelve Monkeys (1995)",
     "Pulp Fiction (1994)",
 ]
-MIXTURE = [0.1, 0.2, 0.3, 0.4]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +39,12 @@ def choosing(recommender: Recommender, choices: Choices) -> Recommender:
         recommender.popularity,
         {"ilora": choices, "lora": choices},
     )
+
+
+def rising(recommender: Recommender) -> list[float]:
+    """A mixture of weights 1, 2, ..., K, scaled to sum to 1."""
+    weights = range(1, recommender.num_experts + 1)
+    return [weight / sum(weights) for weight in weights]
 
 
 def order(recommendation: Recommendation) -> list[int]:
@@ -169,24 +174,32 @@ def test_the_routers_own_mixture_changes_nothing_and_another_does(
     assert sum(done.gate) == pytest.approx(1) and len(done.gate) == recommender.num_experts
     same = recommender.recommend(HISTORY, gate=done.gate)
     assert [item.score for item in same.items] == pytest.approx([item.score for item in done.items], abs=0.05)
-    other = recommender.recommend(HISTORY, gate=MIXTURE)
-    assert other.gate == pytest.approx(MIXTURE)
+    mixture = rising(recommender)
+    other = recommender.recommend(HISTORY, gate=mixture)
+    assert other.gate == pytest.approx(mixture)
     assert [item.score for item in other.items] != [item.score for item in done.items]
 
 
 def test_a_given_mixture_is_scaled_to_sum_to_one(recommender: Recommender) -> None:
-    scaled = recommender.recommend(HISTORY, gate=[10 * weight for weight in MIXTURE])
-    assert scaled.gate == pytest.approx(MIXTURE)
-    assert scaled.items == recommender.recommend(HISTORY, gate=MIXTURE).items
+    mixture = rising(recommender)
+    scaled = recommender.recommend(HISTORY, gate=[10 * weight for weight in mixture])
+    assert scaled.gate == pytest.approx(mixture)
+    assert scaled.items == recommender.recommend(HISTORY, gate=mixture).items
 
 
-@pytest.mark.parametrize(
-    "gate",
-    [[1.0], [0.5] * 5, [0, 0, 0, 0], [1, 1, 1, -0.1], [float("nan"), 1, 1, 1], [float("inf"), 1, 1, 1]],
-)
-def test_a_mixture_without_meaning_is_refused(recommender: Recommender, gate: list[float]) -> None:
-    with pytest.raises(DataError, match=r"[Gg]ate"):
+@pytest.mark.parametrize("first", [0.0, -0.1, float("nan"), float("inf")])
+def test_a_mixture_without_meaning_is_refused(recommender: Recommender, first: float) -> None:
+    rest = 0.0 if first == 0 else 1.0
+    gate = [first, *[rest] * (recommender.num_experts - 1)]
+    with pytest.raises(DataError, match="Gate weights must be numbers of 0 and more, and not all 0"):
         recommender.recommend(HISTORY, gate=gate)
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_mixture_of_another_number_of_experts_is_refused(recommender: Recommender, more: int) -> None:
+    count = recommender.num_experts + more
+    with pytest.raises(DataError, match=f"needs {recommender.num_experts} weights.*{count} were given"):
+        recommender.recommend(HISTORY, gate=[1.0] * count)
 
 
 @pytest.mark.parametrize("adapter", ["lora", "base"])
@@ -194,7 +207,7 @@ def test_a_mixture_for_an_adapter_without_experts_is_refused(
     recommender: Recommender, adapter: AdapterName
 ) -> None:
     with pytest.raises(DataError, match="has no experts to mix"):
-        recommender.recommend(HISTORY, adapter=adapter, gate=MIXTURE)
+        recommender.recommend(HISTORY, adapter=adapter, gate=rising(recommender))
 
 
 def test_lora_ranks_the_catalogue_without_experts(recommender: Recommender, done: Recommendation) -> None:
