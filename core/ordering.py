@@ -40,6 +40,26 @@ def log_softmax(scores: Scores) -> Scores:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
+def blended(
+    alone: Scores, collaborative: Scores, weight: float, new: NDArray[np.bool_], known: NDArray[np.bool_]
+) -> Scores:
+    """The model's log-probabilities [B, P] averaged with the router's.
+
+    A mean, not a sum: two opinions that agree are not twice as sure. Of new items the router has none: they
+    keep the place among the others that the model gives them. Of people who had nothing but new items it
+    knows nothing either: the model's stand alone.
+
+    Args:
+        alone: [B, P] log-probabilities.
+        collaborative: [B, P] the router's scores.
+        weight: of the router's.
+        new: [B, P] items that the router does not know.
+        known: [B] people of whom it knows something.
+    """
+    mean = (alone + weight * log_softmax(collaborative)) / (1 + weight)
+    return np.where(known[:, None], kept_in_place(alone, mean, new), alone)
+
+
 def kept_in_place(alone: Scores, blended: Scores, new: NDArray[np.bool_]) -> Scores:
     """Blended scores of which new items, of whom one opinion is missing, have those of their place.
 

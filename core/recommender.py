@@ -17,7 +17,7 @@ from core.domain import MOVIES, Domain
 from core.errors import DataError
 from core.explanation import Explanation, omissions
 from core.new_item_notes import new_in_history, places_of_new
-from core.ordering import Order, Scores, best, kept_in_place, log_softmax, ranked_items, title_order
+from core.ordering import Order, Scores, best, blended, log_softmax, ranked_items, title_order
 from core.ranker import Ask, Mode, Ranker
 from core.ranking_model import BASE
 from core.recommendation import AdapterName, Comparison, Recommendation
@@ -366,21 +366,14 @@ class Recommender:
         pools: Indices,
         adapter: AdapterName,
     ) -> Scores:
-        """The model's answers [B, P] as log-probabilities [B, P], averaged with the router's if that helps.
-
-        A mean, not a sum: two opinions that agree are not twice as sure. Of new items the router has none:
-        they keep the place among the others that the model gives them. Of people who had nothing but new
-        items it knows nothing either: the model's answer stands alone.
-        """
+        """The model's answers [B, P] as log-probabilities [B, P], the router's blended in if that helps."""
         scores = log_softmax(answer.cpu().numpy().astype(np.float64))
         weight = 0.0 if adapter == BASE else self.choices[adapter].blend_weight
-        if weight > 0:
-            collaborative = np.take_along_axis(routing.scores, pools, axis=1).astype(np.float64)
-            blended = (scores + weight * log_softmax(collaborative)) / (1 + weight)
-            blended = kept_in_place(scores, blended, pools >= self.trained_items)
-            known = [any(item < self.trained_items for item in history) for history in histories]
-            scores = np.where(np.array(known)[:, None], blended, scores)
-        return scores
+        if weight == 0:
+            return scores
+        collaborative = np.take_along_axis(routing.scores, pools, axis=1).astype(np.float64)
+        known = np.array([any(item < self.trained_items for item in history) for history in histories])
+        return blended(scores, collaborative, weight, pools >= self.trained_items, known)
 
 
 def _check_readable(candidates: int) -> None:
