@@ -28,11 +28,12 @@ def grave_findings(page: Page) -> list[str]:
         if not page.evaluate("'axe' in window"):
             page.evaluate(SCRIPT.read_text(encoding="utf-8"))  # in the page, past its policy on scripts
         found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        if not page.locator(".pending").count():
-            break  # else something was drawn anew while axe looked: an explanation comes when all is idle
-    return [
-        f"{violation['id']} ({violation['impact']}): "
-        + " | ".join(node["html"][:160] for node in violation["nodes"][:4])
-        for violation in found["violations"]
-        if violation["impact"] in GRAVE
-    ]
+        findings = [
+            f"{violation['id']} ({violation['impact']}): "
+            + " | ".join(node["html"][:160] for node in violation["nodes"][:4])
+            for violation in found["violations"]
+            if violation["impact"] in GRAVE
+        ]
+        if not findings:
+            break  # else something may have been drawn anew while axe looked: what stays is found again
+    return findings
