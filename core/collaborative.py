@@ -13,13 +13,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor
 
-from core.routing import Floats, History, Router, Routing
+from core.routing import HISTORY_AT_TEST, Floats, History, Router, Routing
 
-RECENT = 10
-"""The last items of a history that speak (PROTOCOL)."""
 PREFIX = "stack."
+
+
+def recency_weighted(histories: Sequence[History], num_items: int, decay: float) -> csr_array:
+    """The last 10 items of each history, decay ** steps before the last one as weight: [B, N] float32."""
+    recent = [history[-HISTORY_AT_TEST:] for history in histories]
+    ages = np.fromiter((age for h in recent for age in range(len(h) - 1, -1, -1)), dtype=np.float32)
+    items = np.fromiter((item for h in recent for item in h), dtype=np.int64)
+    ends = np.cumsum([0, *map(len, recent)])
+    # An item that occurs twice is in its row twice: products add both weights.
+    return csr_array((np.float32(decay) ** ages, items, ends), shape=(len(recent), num_items))
 
 
 @dataclass(frozen=True)
@@ -27,21 +36,16 @@ class Neighbours:
     """Items that go together: the scores of a history are those of its items, summed.
 
     Attributes:
-        table: [N, N] float16 or float32; row i is what having had item i says of every item.
+        table: [N, N] float32; row i is what having had item i says of every item.
         decay: weight of an item one step older.
     """
 
-    table: NDArray[np.floating]
+    table: Floats
     decay: float
 
     def scores(self, histories: Sequence[History]) -> Floats:
         """[B, N] float32; zeros for an empty history."""
-        told = np.zeros((len(histories), self.table.shape[1]), dtype=np.float32)
-        for row, history in enumerate(histories):
-            recent = list(history[-RECENT:])
-            ages = np.arange(len(recent) - 1, -1, -1, dtype=np.float32)
-            if recent:
-                told[row] = np.float32(self.decay) ** ages @ self.table[recent].astype(np.float32)
+        told: Floats = recency_weighted(histories, len(self.table), self.decay) @ self.table
         return told
 
     def nearest(self, most: int) -> "Nearest":
@@ -71,7 +75,9 @@ class Nearest:
         """[B, N] float32; zeros for an empty history."""
         told = np.zeros((len(histories), len(self.items)), dtype=np.float32)
         for row, history in enumerate(histories):
-            for age, item in enumerate(reversed(history[-RECENT:])):  # an item's own k differ: no sum is lost
+            for age, item in enumerate(
+                reversed(history[-HISTORY_AT_TEST:])
+            ):  # an item's own k differ: no sum is lost
                 told[row, self.items[item]] += np.float32(self.decay**age) * self.values[item]
         return told
 

@@ -26,9 +26,8 @@ from torch.utils.data import Dataset as TorchDataset
 from core.data.dataset import Split
 from core.encoder import SASRec, pad_histories
 from core.errors import DataError
-from core.evaluation.asking import HISTORY
 from core.gate import Gate
-from core.routing import Floats, History, Indices, Routing, pad_indices
+from core.routing import HISTORY_AT_TEST, Floats, History, Indices, Routing, pad_indices
 from core.training.recipe import GateReads, Recipe
 from core.training.rows import Row
 
@@ -103,7 +102,7 @@ class GateReading:
             gate: the run's trained gate; None for plain LoRA.
             routing: of the n cases' own histories.
             users: the cases' users (`Case.user`).
-            histories: what was routed, as the cases hold it: the last `HISTORY` items of each are read.
+            histories: what was routed, as the cases hold it: the last items of each are read.
         """
         if self.reads == "history" or gate is None:
             return routing.gate
@@ -111,8 +110,8 @@ class GateReading:
         if self.reads == "shuffled":
             sequence = sequence[others(users, self.seed)]
         like = next(gate.parameters())
-        longest = [history[-HISTORY:] for history in histories]
-        items = torch.from_numpy(pad_indices(longest, routing.scores.shape[1], HISTORY))
+        longest = [history[-HISTORY_AT_TEST:] for history in histories]
+        items = torch.from_numpy(pad_indices(longest, routing.scores.shape[1], HISTORY_AT_TEST))
         read = self.read(torch.from_numpy(sequence), torch.tensor(users), items)
         mixtures: Tensor = gate(read.to(like))
         return mixtures.float().cpu().numpy()

@@ -13,6 +13,8 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 History = Sequence[int]
 """Dense item indices of one person, oldest first."""
+HISTORY_AT_TEST = 10
+"""PROTOCOL: whoever is tested is known by the last 10 items before the target."""
 
 
 @dataclass(frozen=True)

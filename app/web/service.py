@@ -30,15 +30,13 @@ from core.new_items import NewItem
 from core.recommendation import AdapterName, Comparison, Recommendation
 from core.recommender import RETRIEVED, Recommender
 from core.request import Entry, read_items
-from core.routing import Indices
+from core.routing import HISTORY_AT_TEST, Indices
 from core.titles import fold
 from exports.bundle import BundleInfo, load_bundle
 from exports.bundle_check import read_info
 from quant.precision import Weights
 from quant.shared import Backbones
 
-HISTORY = 10
-"""Items of a person's history that are shown and described: the length that the evaluation asks with."""
 SPLIT = "loo"
 EXAMPLES = 5
 LINE = 16
@@ -109,7 +107,8 @@ class Service:
         self.turnstile = turnstile or Turnstile(LINE)
         self.meter = meter or Meter(lambda: self.turnstile.waiting)
         self.cases: tuple[Case, ...] = tuple(
-            Case(case.user, case.history[-HISTORY:], case.target) for case in dataset.split(SPLIT).test
+            Case(case.user, case.history[-HISTORY_AT_TEST:], case.target)
+            for case in dataset.split(SPLIT).test
         )
         say(f"Describing the experts by {len(self.cases)} people’s histories.")
         histories = [case.history for case in self.cases]

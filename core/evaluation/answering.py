@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from core.data.dataset import Case
-from core.evaluation.asking import HISTORY, Progress, targets_of
+from core.evaluation.asking import Progress, targets_of
 from core.evaluation.metrics import Ranks
 from core.packing import pack_prompts
 from core.ranker import Ranker
 from core.ranking_model import BASE, Mixture
-from core.routing import Floats, Indices, Routing
+from core.routing import HISTORY_AT_TEST, Floats, Indices, Routing
 
 INVALID = -1
 """Column of an answer that is no candidate's title."""
@@ -81,7 +81,7 @@ def generate_answers(
     for start in range(0, len(cases), batch_size):
         rows = slice(start, start + batch_size)
         listed = candidates[rows].tolist()
-        histories = [case.history[-HISTORY:][-ranker.history_length :] for case in cases[rows]]
+        histories = [case.history[-HISTORY_AT_TEST:][-ranker.history_length :] for case in cases[rows]]
         packed = pack_prompts(wording, histories, listed, [adapter != BASE] * len(listed))
         mixture = Mixture(weights=torch.from_numpy(mixtures[rows]).to(ranker.model.device))
         decoded = ranker.model.generate(

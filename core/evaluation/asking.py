@@ -8,10 +8,7 @@ from numpy.typing import NDArray
 from core.data.dataset import Case
 from core.evaluation.metrics import Ranks, ranks_among
 from core.ranker import Mode, Ranker
-from core.routing import Floats, Indices, Router, Routing
-
-HISTORY = 10
-"""PROTOCOL: the last 10 items before the target."""
+from core.routing import HISTORY_AT_TEST, Floats, Indices, Router, Routing
 
 Progress = Callable[[int, int], None]
 """Told (cases done, cases in all)."""
@@ -23,7 +20,7 @@ def _ignore(done: int, total: int) -> None:
 
 def route_cases(router: Router, cases: Sequence[Case], batch_size: int = 256) -> Routing:
     """Routing of every case's history, B = n."""
-    histories = [case.history[-HISTORY:] for case in cases]
+    histories = [case.history[-HISTORY_AT_TEST:] for case in cases]
     parts = [router.route(histories[i : i + batch_size]) for i in range(0, len(histories), batch_size)]
     return Routing(
         sequence=np.concatenate([p.sequence for p in parts]),
@@ -56,7 +53,7 @@ def ask(
             Routing(
                 routing.sequence[rows], routing.gate[rows], routing.scores[rows], routing.retrieved[rows]
             ),
-            [case.history[-HISTORY:] for case in cases[rows]],
+            [case.history[-HISTORY_AT_TEST:] for case in cases[rows]],
             None if candidates is None else candidates[rows],
             adapter=adapter,
             gate=None if gate is None else gate[rows],

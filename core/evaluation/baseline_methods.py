@@ -9,7 +9,6 @@ import numpy as np
 from core.assembly import bare_model
 from core.collaborative import Stack
 from core.encoder import SASRec
-from core.evaluation.asking import HISTORY
 from core.evaluation.baselines import Baseline, Popularity
 from core.evaluation.baselines import pick as pick_of
 from core.evaluation.encoder_baseline import SASRecBaseline
@@ -22,7 +21,7 @@ from core.evaluation.title_baseline import TitleLikelihood
 from core.evaluation.tuning import Trial, tune_ease, tune_item_knn
 from core.prompt import Wording
 from core.ranker import Ranker
-from core.routing import Floats, History, Indices
+from core.routing import HISTORY_AT_TEST, Floats, History, Indices
 from core.training.finished import FinishedRun
 from core.training.run import open_backbone
 
@@ -118,7 +117,7 @@ class BaselineMethod:
         return self._fitted[1]
 
     def answer(self, rows: Indices) -> Answers:
-        baseline, histories = self._fitted[0], self.questions.histories(rows, HISTORY)
+        baseline, histories = self._fitted[0], self.questions.histories(rows, HISTORY_AT_TEST)
         tables = self.questions.candidates(rows)
         if not self.ranks_all:
             # One pass over all tables' candidates: the history is read once.

@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from core.collaborative import recency_weighted
 from core.routing import Floats, History, Indices
-
-HISTORY = 10
-"""Evaluators and baselines see the last 10 items (PROTOCOL)."""
 
 
 class Baseline(Protocol):
@@ -78,16 +76,6 @@ def interactions(train: Sequence[History], num_items: int) -> csr_array:
     items = np.fromiter((item for sequence in train for item in set(sequence)), dtype=np.int64)
     ends = np.cumsum([0, *(len(set(sequence)) for sequence in train)])
     return csr_array((np.ones(len(items), dtype=np.float32), items, ends), shape=(len(train), num_items))
-
-
-def recency_weighted(histories: Sequence[History], num_items: int, decay: float) -> csr_array:
-    """The last 10 items of each history, decay ** steps before the last one as weight: [B, N] float32."""
-    recent = [history[-HISTORY:] for history in histories]
-    ages = np.fromiter((age for h in recent for age in range(len(h) - 1, -1, -1)), dtype=np.float32)
-    items = np.fromiter((item for h in recent for item in h), dtype=np.int64)
-    ends = np.cumsum([0, *map(len, recent)])
-    # An item that occurs twice is in its row twice: products add both weights.
-    return csr_array((np.float32(decay) ** ages, items, ends), shape=(len(recent), num_items))
 
 
 def pick(scores: Floats, candidates: Indices | None) -> Floats:

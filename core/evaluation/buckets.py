@@ -12,9 +12,8 @@ from scipy.stats import rankdata
 from sklearn.cluster import KMeans
 
 from core.data.dataset import Case
-from core.evaluation.baselines import HISTORY
 from core.evaluation.intervals import Rate, per_person, rate
-from core.routing import Floats
+from core.routing import HISTORY_AT_TEST, Floats
 
 SPARSE = 20
 """PROTOCOL: users with up to so many known items are sparse."""
@@ -43,7 +42,7 @@ def rates_by_bucket(labels: Sequence[str], hits: ArrayLike) -> tuple[BucketRate,
 
 def history_lengths(cases: Sequence[Case]) -> Labels:
     """How many items a method reads, at most the last 10: "0", "1", "2", "3-5" or "6-10"."""
-    lengths = [min(len(case.history), HISTORY) for case in cases]
+    lengths = [min(len(case.history), HISTORY_AT_TEST) for case in cases]
     return tuple(str(n) if n < 3 else "3-5" if n <= 5 else "6-10" for n in lengths)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from core.collaborative import recency_weighted
 from core.errors import DataError
-from core.evaluation.baselines import interactions, pick, recency_weighted
+from core.evaluation.baselines import interactions, pick
 from core.routing import Floats, History, Indices
 
 MOST_ITEMS = 10_000

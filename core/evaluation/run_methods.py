@@ -13,7 +13,7 @@ from core.collaborative import Stack
 from core.data.dataset import Case
 from core.encoder import TorchRouter
 from core.evaluation.answering import generate_answers
-from core.evaluation.asking import HISTORY, ask, full_ranks, route_cases
+from core.evaluation.asking import ask, full_ranks, route_cases
 from core.evaluation.blending import BLEND_WEIGHTS, blend, choose_blend_weight
 from core.evaluation.buckets import CLUSTERS, Labels, UserClusters
 from core.evaluation.evaluating import Step, asked_rows
@@ -24,7 +24,7 @@ from core.evaluation.run_identity import SASREC, STACK, blend_identity, blends, 
 from core.evaluation.stacking import stack_of
 from core.gate_reading import gate_reading
 from core.ranker import Ranker
-from core.routing import Floats, Indices, Routing
+from core.routing import HISTORY_AT_TEST, Floats, Indices, Routing
 from core.training.finished import FinishedRun, open_ranker
 from core.training.run import open_backbone
 
@@ -189,7 +189,7 @@ class BlendMethod:
         encoder = asked.routing.scores[rows]
         if self._stack is None:
             return encoder
-        return self._stack.scores(asked.questions.histories(rows, HISTORY), encoder)
+        return self._stack.scores(asked.questions.histories(rows, HISTORY_AT_TEST), encoder)
 
     @cached_property
     def _weight(self) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.collaborative import RECENT, Nearest, Neighbours, Stack
+from core.collaborative import Nearest, Neighbours, Stack
 from core.data.candidates import training_counts
 from core.data.dataset import Case, Dataset, Split
 from core.encoder import SASRec
@@ -21,7 +21,7 @@ from core.evaluation.asking import targets_of
 from core.evaluation.ease import MOST_ITEMS
 from core.evaluation.encoder_baseline import SASRecBaseline
 from core.evaluation.tuning import tune_ease, tune_item_knn
-from core.routing import Floats
+from core.routing import HISTORY_AT_TEST, Floats
 
 ENCODER, POPULARITY = "SASRec", "popularity"
 MOST_CASES = 2000
@@ -73,7 +73,7 @@ def fit_stack(split: Split, encoder: Floats, neighbours: Mapping[str, Neighbours
     cases, num_items = split.validation[:MOST_CASES], encoder.shape[1]
     if not neighbours or not cases:
         return None
-    histories = [case.history[-RECENT:] for case in cases]
+    histories = [case.history[-HISTORY_AT_TEST:] for case in cases]
     popularity = np.log1p(training_counts(split, num_items).astype(np.float32))
     parts = {ENCODER: encoder[: len(cases)], POPULARITY: np.broadcast_to(popularity, (len(cases), num_items))}
     parts |= {name: own.scores(histories) for name, own in neighbours.items()}

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.errors import DataError
-from core.evaluation.baselines import HISTORY
 from core.ranker import Ranker
 from core.ranking_model import BASE
-from core.routing import Floats, History, Indices, Routing
+from core.routing import HISTORY_AT_TEST, Floats, History, Indices, Routing
 
 
 class TitleLikelihood:
@@ -42,7 +41,11 @@ class TitleLikelihood:
         if candidates is None:
             raise DataError("Title likelihood reads every candidate's title: name candidates to be ranked.")
         scores = self.ranker.score(
-            _no_routing(len(histories)), [h[-HISTORY:] for h in histories], candidates, BASE, mode="title"
+            _no_routing(len(histories)),
+            [h[-HISTORY_AT_TEST:] for h in histories],
+            candidates,
+            BASE,
+            mode="title",
         )
         answer: Floats = scores.numpy()
         return answer

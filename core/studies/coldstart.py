@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.data.candidates import draw_candidates, training_counts
 from core.data.dataset import Case, Dataset
 from core.errors import RunError
-from core.evaluation.asking import HISTORY, full_ranks, sampled_ranks
+from core.evaluation.asking import full_ranks, sampled_ranks
 from core.evaluation.baselines import Baseline, Popularity
 from core.evaluation.buckets import SPARSE
 from core.evaluation.comparison import in_percent
@@ -22,14 +22,14 @@ from core.evaluation.evaluating import Step
 from core.evaluation.intervals import Rate, rate
 from core.evaluation.metrics import ndcg_at
 from core.evaluation.tuning import tune_ease, tune_item_knn
-from core.routing import Floats, Indices
+from core.routing import HISTORY_AT_TEST, Floats, Indices
 from core.studies.asked_run import AskedRun
 from core.studies.finding import Finding
 from core.training.finished import FinishedRun
 
 NAME = "coldstart"
 QUESTION = "How good is a list from one item, for somebody little known, or of an item nobody had?"
-LENGTHS = (1, 2, 5, HISTORY)
+LENGTHS = (1, 2, 5, HISTORY_AT_TEST)
 
 Score = Callable[[Sequence[Case]], Floats]
 """n cases -> scores of the whole catalogue, [n, N]."""
@@ -76,7 +76,7 @@ def measured(
         counts: [N] interactions in training.
     """
     known = np.array([len(case.history) for case in cases])
-    long = np.flatnonzero(known >= HISTORY)
+    long = np.flatnonzero(known >= HISTORY_AT_TEST)
     whole = score(cases)
 
     def point(rows: NDArray[np.int64], scores: Floats) -> Point | None:
@@ -90,7 +90,7 @@ def measured(
     lengths = {}
     for length in LENGTHS:
         own = [cases[int(row)] for row in long]
-        told = point(long, whole[long] if length == HISTORY else score(shortened(own, length)))
+        told = point(long, whole[long] if length == HISTORY_AT_TEST else score(shortened(own, length)))
         if told is not None:
             lengths[length] = told
     few = np.flatnonzero(known <= SPARSE)
@@ -109,9 +109,9 @@ def coldstart(
     recipe = runs[0].recipe
     split = dataset.split(recipe.split)
     cases, counts = split.test, training_counts(split, dataset.num_items)
-    if not any(len(case.history) >= HISTORY for case in cases):
+    if not any(len(case.history) >= HISTORY_AT_TEST for case in cases):
         raise RunError(
-            f"Nobody in {dataset.name} {split.name} has {HISTORY} items: nothing can be shortened."
+            f"Nobody in {dataset.name} {split.name} has {HISTORY_AT_TEST} items: nothing can be shortened."
         )
     asked = [AskedRun(run, dataset, step) for run in runs]
     candidates = draw_candidates(dataset, cases)
@@ -123,7 +123,7 @@ def coldstart(
     numbers = {
         "dataset": dataset.name,
         "split": split.name,
-        "n": sum(len(case.history) >= HISTORY for case in cases),
+        "n": sum(len(case.history) >= HISTORY_AT_TEST for case in cases),
         "methods": [_record(method) for method in methods],
     }
     return Finding(NAME, QUESTION, sentence(methods, dataset.name), numbers)
@@ -140,7 +140,7 @@ def _baselines(run: FinishedRun, dataset: Dataset, step: Step) -> list[tuple[str
     }
 
     def scores(name: str) -> Score:
-        return lambda cases: fitted[name].score([case.history[-HISTORY:] for case in cases])
+        return lambda cases: fitted[name].score([case.history[-HISTORY_AT_TEST:] for case in cases])
 
     return [(name, scores(name)) for name in fitted]
 

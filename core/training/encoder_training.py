@@ -14,11 +14,8 @@ from torch import Tensor
 from core.data.dataset import Case, Dataset, Split
 from core.encoder import EncoderShape, SASRec, pad_histories
 from core.evaluation.metrics import ndcg_at, ranks_among
-from core.routing import History
+from core.routing import HISTORY_AT_TEST, History
 from core.training.recipe import EncoderRecipe
-
-HISTORY_AT_TEST = 10
-"""PROTOCOL: cases are asked with the last 10 items before the target."""
 
 
 @dataclass(frozen=True)

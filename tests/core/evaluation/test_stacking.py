@@ -120,8 +120,20 @@ def test_there_is_none_where_it_cannot_be_fitted(encoder: SASRec, monkeypatch: p
     assert fit_stack(split, told, {}) is None
 
 
+def test_weights_are_those_of_the_neighbours_that_are_kept(stack: Stack, encoder: SASRec) -> None:
+    dataset = toy_dataset()
+    split = dataset.split("loo")
+    few = stack_of(dataset, split, encoder, nearest=2)
+    assert few is not None and {own.items.shape for own in few.neighbours.values()} == {(ITEMS, 2)}  # type: ignore[union-attr]
+    told = TorchRouter(encoder, None).route([case.history for case in split.validation]).scores
+    kept = {name: own.nearest(2) for name, own in fit_neighbours(split, ITEMS).items()}
+    fitted = fit_stack(split, told, kept)
+    assert fitted is not None and few.weights == pytest.approx(fitted.weights, rel=1e-3)
+    assert few.weights != pytest.approx(stack.weights, rel=0.05), "other than those of the whole tables"
+
+
 def test_nearest_with_room_for_all_says_what_the_table_says() -> None:
-    table = np.random.default_rng(3).normal(size=(ITEMS, ITEMS)).astype(np.float16)
+    table = np.random.default_rng(3).normal(size=(ITEMS, ITEMS)).astype(np.float16).astype(np.float32)
     whole, histories = Neighbours(table, 0.5), [(1, 2, 3), (), (4, 4, 0)]
     assert np.allclose(whole.nearest(ITEMS).scores(histories), whole.scores(histories), atol=1e-2)
 
