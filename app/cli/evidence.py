@@ -48,6 +48,14 @@ def evidence(
         int,
         typer.Option(min=1, help="Users asked by the rows that read titles (zero-shot, branch, generate)."),
     ] = 100,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Laid over the recipe of every run; can be repeated. What is not the recipe's own needs its "
+            "own --runs and --report.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be trained.")] = False,
 ) -> None:
     """Train and measure the whole comparison: hours, resumable; finished parts are not done again.
@@ -55,15 +63,17 @@ def evidence(
     Started once per core with --threads 1, the processes share the runs among them. Whoever finishes last
     measures; the table grows by one data set and split at a time.
     """
-    from core.studies.grid import Budget, planned_runs
+    from core.studies.evidence import check_planned, is_finished
+    from core.studies.grid import Budget, planned_runs, with_settings
 
     budget = Budget(steps, branch_steps, generate_steps, paper_steps)
     seeds, modes = seed or [1], mode or ["catalogue", "branch", "generate"]
     for dataset, split in _places(place):
-        planned = list(planned_runs(dataset, split, seeds, budget, modes, controls))
+        planned = with_settings(planned_runs(dataset, split, seeds, budget, modes, controls), setting or [])
         if dry_run:
             _list(planned, runs)
             continue
+        check_planned([one for one in planned if is_finished(one, runs)], runs)
         if left := train_planned(planned, runs, threads):
             typer.echo(f"{dataset} {split}: left to another process: {', '.join(left)}.", err=True)
             continue

@@ -90,11 +90,10 @@ def _trained(
     out: Path,
     settings: tuple[str, ...],
 ) -> "Finding":
-    from dataclasses import replace
-
     from core.errors import RunBusy
     from core.studies import gaps, heterogeneity, mixed_domains, sweeps
     from core.studies.evidence import check_planned
+    from core.studies.grid import with_settings
 
     arms: Arms | None = None
     sweeping = {"gate": sweeps.gate_arms, "experts": sweeps.experts_arms, "levers": sweeps.levers_arms}
@@ -105,7 +104,7 @@ def _trained(
         planned = gaps.planned(dataset, steps, seed)
     else:
         planned = (heterogeneity if name == "heterogeneity" else mixed_domains).planned(steps, seed)
-    planned = [replace(one, settings=(*one.settings, *settings)) for one in planned]
+    planned = with_settings(planned, settings)
     if left := train_planned(planned, runs, threads):
         raise RunBusy(
             f"Left to another process, which is training: {', '.join(left)}. Say it again afterwards."

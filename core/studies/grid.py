@@ -4,8 +4,8 @@ Runs of one data set and split share encoder, item features, recipe, seed, drawn
 differs between them is what the row's name says.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import RunError
@@ -81,6 +81,11 @@ class Planned:
                 f"start_from={runs / self.start_from}",
             )
         )
+
+
+def with_settings(planned: Iterable[Planned], settings: Sequence[str]) -> list[Planned]:
+    """The same runs with more laid over their recipes, last: NAME=VALUE each."""
+    return [replace(one, settings=(*one.settings, *settings)) for one in planned]
 
 
 def planned_runs(
