@@ -28,7 +28,7 @@ from core.evaluation.evaluating import Step
 from core.evaluation.intervals import Difference, Rate, rate
 from core.routing import Floats, Indices
 from core.studies.finding import Finding, gain
-from core.studies.grid import Planned
+from core.studies.grid import RECIPE, Planned
 from core.training.finished import FinishedRun, open_ranker
 from core.training.run import open_backbone
 
@@ -74,7 +74,7 @@ def planned(steps: int, seed: int, levels: Sequence[int] = LEVELS) -> list[Plann
     """LoRA and iLoRA at every level."""
     return [
         Planned(
-            f"{name}-{method}-{seed}", name, "loo", "catalogue", "demo-cpu", method,
+            f"{name}-{method}-{seed}", name, "loo", "catalogue", RECIPE, method,
             (
                 f"dataset={name}", "split=loo", f"run.seed={seed}", f"run.max_steps={steps}",
                 f"run.evaluate_every={max(1, steps // 2)}", "run.save_every=25",

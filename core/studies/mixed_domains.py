@@ -17,7 +17,7 @@ from core.evaluation.comparison import compare_paired
 from core.evaluation.evaluating import Step
 from core.evaluation.intervals import Difference, Rate, rate
 from core.studies.finding import Finding, gain
-from core.studies.grid import Planned
+from core.studies.grid import RECIPE, Planned
 from core.training.finished import FinishedRun, open_ranker
 from core.training.run import open_backbone
 
@@ -51,7 +51,7 @@ def planned(steps: int, seed: int, datasets: Sequence[str] = DATASETS) -> list[P
     places = [(name, steps) for name in datasets] + [(PLUS.join(datasets), steps * len(datasets))]
     return [
         Planned(
-            f"mixed-{name.replace(PLUS, '-')}-{method}-{seed}", name, "loo", "catalogue", "demo-cpu", method,
+            f"mixed-{name.replace(PLUS, '-')}-{method}-{seed}", name, "loo", "catalogue", RECIPE, method,
             (
                 f"dataset={name}", "split=loo", f"run.seed={seed}", f"run.max_steps={length}",
                 f"run.evaluate_every={max(1, length // 2)}", "run.save_every=25",

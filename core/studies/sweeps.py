@@ -15,7 +15,7 @@ from core.evaluation.intervals import Difference, Rate, paired_bootstrap, rate
 from core.evaluation.significance import holm
 from core.evaluation.summary import Row, hits, ndcg_gains
 from core.studies.finding import Finding, gain
-from core.studies.grid import Planned
+from core.studies.grid import RECIPE, Planned
 
 SEED = 159
 """Of the bootstrap."""
@@ -148,7 +148,7 @@ def _planned(name: str, dataset: str, steps: int, seed: int, method: str, own: t
         "run.save_every=25",
         *own,
     )
-    return Planned(name, dataset, "loo", "catalogue", "demo-cpu", method, settings)
+    return Planned(name, dataset, "loo", "catalogue", RECIPE, method, settings)
 
 
 def once(planned: Sequence[Planned]) -> list[Planned]:
