@@ -78,7 +78,7 @@ def evidence(
             typer.echo(f"{dataset} {split}: left to another process: {', '.join(left)}.", err=True)
             continue
         if _measure(planned, runs, out, users, title_users, report / RANKS / f"{dataset}-{split}.parquet"):
-            write_report(report, budget)
+            write_report(report, budget, command_of(setting or [], report))
         else:
             typer.echo(f"{dataset} {split}: being measured by another process.", err=True)
 
@@ -140,8 +140,21 @@ def _measure(
     return True
 
 
-def write_report(report: Path, budget: "Budget") -> None:
-    """Table, page and verdicts from all archives and studies, those of other machines and days too."""
+def command_of(settings: "Sequence[str]", report: Path) -> str:
+    """What makes a report anew; those of settings of their own are not `make evidence`'s."""
+    if not settings:
+        return COMMAND
+    return " ".join(["ilora evidence", *(f"--set {setting}" for setting in settings), f"--report {report}"])
+
+
+def write_report(report: Path, budget: "Budget", command: str = COMMAND) -> None:
+    """Table, page and verdicts from all archives and studies, those of other machines and days too.
+
+    Args:
+        report: its folder.
+        budget: that every run had.
+        command: that makes it anew.
+    """
     from app.report.evidence_page import evidence_html, evidence_page
     from core.data.candidates import KINDS
     from core.evaluation.table import read_archives, table_row, write_table
@@ -157,7 +170,7 @@ def write_report(report: Path, budget: "Budget") -> None:
     write_above(beside, report / ABOVE)
     remarks = (report / REMARKS).read_text(encoding="utf-8") if (report / REMARKS).is_file() else ""
     findings = read_findings(report / STUDIES)
-    page = evidence_page(rows, judgements, beside, findings, COMMAND, budget, remarks)
+    page = evidence_page(rows, judgements, beside, findings, command, budget, remarks)
     (report / PAGE).write_text(page + "\n", encoding="utf-8")
     (report / HTML).write_text(evidence_html(page), encoding="utf-8")
     typer.echo(f"{len(rows)} rows in {report / TABLE} and {report / PAGE}.")
