@@ -60,10 +60,10 @@ def test_a_findings_file_is_the_finding(tmp_path: Path) -> None:
 def test_arms_differ_in_what_they_are_called_and_in_nothing_else() -> None:
     recipes = [recipe_of(one) for one in gate_arms("movielens", 7, 2).planned]
     assert [r.label for r in recipes] == ["lora", "static", "random", "tokens", "ilora", "ilora"]
-    assert len(GATES) == len(recipes) and recipes[-1].adapter.gate_init == "zero"
+    assert len(GATES) == len(recipes) and recipes[-1].adapter.gate_cross_fitted
     for recipe in recipes:
         flat = recipe.flat()
-        for name in ("method", "adapter.gate_reads", "adapter.gate_init"):
+        for name in ("method", "adapter.gate_reads", "adapter.gate_cross_fitted"):
             del flat[name]
         first = {k: v for k, v in recipes[0].flat().items() if k in flat}
         assert flat == first and recipe.run.max_steps == 7 and recipe.run.seed == 2
