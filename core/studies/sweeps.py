@@ -34,7 +34,7 @@ GATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "random": ("a random vector per person", ("adapter.gate_reads=random",)),
     "tokens": ("the titles, unordered", ("adapter.gate_reads=tokens",)),
     "history": ("the sequence: iLoRA", ("adapter.gate_reads=history",)),
-    "crossed": ("the sequence, by encoders that never saw the person", ("adapter.gate_cross_fitted=true",)),
+    "crossed": ("the sequence, cross-fitted", ("adapter.gate_cross_fitted=true",)),
 }
 """Arms: what guides the gate, and the settings that say so."""
 LEVERS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
