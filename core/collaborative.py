@@ -75,9 +75,8 @@ class Nearest:
         """[B, N] float32; zeros for an empty history."""
         told = np.zeros((len(histories), len(self.items)), dtype=np.float32)
         for row, history in enumerate(histories):
-            for age, item in enumerate(
-                reversed(history[-HISTORY_AT_TEST:])
-            ):  # an item's own k differ: no sum is lost
+            # An item's own k differ: no sum is lost.
+            for age, item in enumerate(reversed(history[-HISTORY_AT_TEST:])):
                 told[row, self.items[item]] += np.float32(self.decay**age) * self.values[item]
         return told
 
