@@ -78,7 +78,7 @@ def evidence(
             typer.echo(f"{dataset} {split}: left to another process: {', '.join(left)}.", err=True)
             continue
         if _measure(planned, runs, out, users, title_users, report / RANKS / f"{dataset}-{split}.parquet"):
-            write_report(report, budget, command_of(setting or [], report))
+            write_report(report, budget, command_of(setting or [], runs, report))
         else:
             typer.echo(f"{dataset} {split}: being measured by another process.", err=True)
 
@@ -140,11 +140,12 @@ def _measure(
     return True
 
 
-def command_of(settings: "Sequence[str]", report: Path) -> str:
+def command_of(settings: "Sequence[str]", runs: Path, report: Path) -> str:
     """What makes a report anew; those of settings of their own are not `make evidence`'s."""
     if not settings:
         return COMMAND
-    return " ".join(["ilora evidence", *(f"--set {setting}" for setting in settings), f"--report {report}"])
+    laid_over = " ".join(f"--set {setting}" for setting in settings)
+    return f"ilora evidence {laid_over} --runs {runs} --report {report}"
 
 
 def write_report(report: Path, budget: "Budget", command: str = COMMAND) -> None:

@@ -31,7 +31,10 @@ from core.studies.judging import judge, write_verdicts
 EVIDENCE = Path(__file__).parents[2] / "docs" / "evidence"
 SLOW = ("model.token_dropout=0.2", "model.item_dropout=0.1", "optimizer.adapter_lr=0.0005")
 """What the recipe was before it was chosen well."""
-REPORTS = {EVIDENCE: COMMAND, EVIDENCE / "slow": command_of(SLOW, Path("docs/evidence/slow"))}
+REPORTS = {
+    EVIDENCE: COMMAND,
+    EVIDENCE / "slow": command_of(SLOW, Path("runs/slow"), Path("docs/evidence/slow")),
+}
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
