@@ -12,22 +12,26 @@ from torch import Tensor
 
 from core.data.dataset import Split
 from core.encoder import SASRec, pad_histories
+from core.errors import RecipeError
 from core.training.encoder_training import EncoderEpoch, fit_encoder
 from core.training.recipe import Recipe
-
-FOLDS = 2
-"""Users are shared out among so many folds, by their index."""
 
 
 def cross_fitted(
     split: Split, num_items: int, recipe: Recipe, watch: Callable[[EncoderEpoch], None] = lambda _: None
 ) -> tuple[SASRec, ...]:
     """One encoder per fold, trained on the users of the other folds; its epoch is chosen on its own fold's
-    validation users, whom it never saw."""
-    encoders = []
-    for fold in range(FOLDS):
-        others = [s for u, s in zip(split.train_users, split.train, strict=True) if u % FOLDS != fold]
-        cases = [case for case in split.validation if case.user % FOLDS == fold]
+    validation users, whom it never saw. Users are shared out among `model.folds` by their index.
+
+    Raises:
+        RecipeError: more folds than there are users to fill them.
+    """
+    encoders, folds = [], recipe.model.folds
+    if len({case.user % folds for case in split.validation}) < folds:
+        raise RecipeError(f"model.folds={folds} leaves a fold without a validation user: take fewer folds.")
+    for fold in range(folds):
+        others = [s for u, s in zip(split.train_users, split.train, strict=True) if u % folds != fold]
+        cases = [case for case in split.validation if case.user % folds == fold]
         fitted = fit_encoder(others, cases, num_items, recipe.encoder, recipe.run.seed + fold, watch)
         encoders.append(fitted.encoder)
     return tuple(encoders)

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import count, takewhile
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ from core.errors import RunError
 from core.item_space import ItemFeatures
 from core.item_text import TextSpace, read_items, title_priors
 from core.prompt import Wording
-from core.training.cross_fitting import FOLDS, cross_fitted
+from core.training.cross_fitting import cross_fitted
 from core.training.encoder_training import EncoderEpoch, train_encoder
 from core.training.recipe import Recipe
 from quant.backbone import Backbone
@@ -84,7 +85,7 @@ def prepared_key(dataset: Dataset, recipe: Recipe, backbone_sha256: str) -> str:
         "wording": [domain.instruction, domain.question, *noun],
     }
     if recipe.cross_fits:
-        parts["folds"] = FOLDS
+        parts["folds"] = recipe.model.folds
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -184,7 +185,7 @@ def load_prepared(folder: Path) -> Prepared:
     tensors = load_file(folder / WEIGHTS)
     encoder = SASRec(EncoderShape(**record["encoder"]))
     encoder.load_state_dict(_under("encoder.", tensors))
-    folds = [SASRec(encoder.shape) for fold in range(FOLDS) if f"fold.{fold}.start" in tensors]
+    folds = [SASRec(encoder.shape) for _ in takewhile(lambda n: f"fold.{n}.start" in tensors, count())]
     for fold, other in enumerate(folds):
         other.load_state_dict(_under(f"fold.{fold}.", tensors))
     return Prepared(

@@ -133,6 +133,13 @@ class ModelRecipe(_Fields):
         "so that the language model learns what the encoder does not know; while training those of encoders "
         "that never saw the user (cross-fitting), afterwards the run's own",
     )
+    folds: int = Field(
+        2,
+        ge=2,
+        description="cross-fitting (model.residual, adapter.gate_cross_fitted): users are shared out among "
+        "so many folds, and as many encoders are trained, each without one of them; more know more, and take "
+        "longer to train",
+    )
     token_dropout: float = Field(0.2, ge=0, lt=1, description="on item tokens and user vectors")
     item_dropout: float = Field(
         0.1, ge=0, lt=1, description="chance that an item shows only its text in a step"

@@ -10,7 +10,6 @@ import torch
 from core.encoder import EncoderShape, SASRec, pad_histories
 from core.errors import RecipeError
 from core.training.cross_fitting import (
-    FOLDS,
     alignments,
     cross_fitted,
     others_opinion,
@@ -23,7 +22,8 @@ from core.training.run import train
 from tests.core.evaluation.toy import ITEMS, toy_dataset
 
 Make = Callable[..., Recipe]
-QUICK = load_recipe("demo-cpu", ["encoder.max_epochs=1", "encoder.width=8", "encoder.layers=1"])
+TINY = ("encoder.max_epochs=1", "encoder.width=8", "encoder.layers=1")
+QUICK = load_recipe("demo-cpu", TINY)
 
 
 def encoder(seed: int = 1) -> SASRec:
@@ -44,9 +44,26 @@ def test_an_encoder_does_not_know_the_users_it_is_asked_about() -> None:
     place = split.train_users.index(4)  # of fold 0
     sequences[place] = tuple(reversed(sequences[place]))
     changed = cross_fitted(replace(split, train=tuple(sequences)), ITEMS, QUICK)
-    assert len(whole) == FOLDS == 2
+    assert len(whole) == 2
     assert same(whole[0], changed[0]), "fold 0's encoder never read user 4"
     assert not same(whole[1], changed[1])
+
+
+def test_more_folds_know_more_users() -> None:
+    split = toy_dataset().split("loo")
+    recipe = load_recipe("demo-cpu", [*TINY, "model.folds=3"])
+    folds = cross_fitted(split, ITEMS, recipe)
+    sequences = list(split.train)
+    place = split.train_users.index(4)  # of fold 1 of three
+    sequences[place] = tuple(reversed(sequences[place]))
+    changed = cross_fitted(replace(split, train=tuple(sequences)), ITEMS, recipe)
+    assert [same(*pair) for pair in zip(folds, changed, strict=True)] == [False, True, False]
+
+
+def test_a_fold_without_users_is_told() -> None:
+    recipe = load_recipe("demo-cpu", [*TINY, "model.folds=1000"])
+    with pytest.raises(RecipeError, match="fewer folds"):
+        cross_fitted(toy_dataset().split("loo"), ITEMS, recipe)
 
 
 def test_each_row_is_answered_by_the_encoder_of_its_users_fold() -> None:
@@ -94,7 +111,7 @@ def test_a_gate_can_read_people_through_encoders_that_never_saw_them(
     short = ("adapter.gate_init=random", "run.max_steps=4")
     settings = ("adapter.gate_cross_fitted=true", *short)
     summary = train(quick_recipe(*settings, method="ilora"), tmp_path / "run")
-    assert len(read_finished(tmp_path / "run").prepared.folds) == FOLDS
+    assert len(read_finished(tmp_path / "run").prepared.folds) == 2
     plain = train(quick_recipe(*short, method="ilora"), tmp_path / "plain")
     assert summary["last_log"]["loss"] != plain["last_log"]["loss"]
     with pytest.raises(RecipeError, match="encoders of other users"):
@@ -102,10 +119,10 @@ def test_a_gate_can_read_people_through_encoders_that_never_saw_them(
 
 
 def test_a_run_learns_beside_other_users_encoders(quick_recipe: Make, tmp_path: Path) -> None:
-    recipe = quick_recipe("model.residual=1", method="lora")
+    recipe = quick_recipe("model.residual=1", "model.folds=3", method="lora")
     summary = train(recipe, tmp_path / "run")
     prepared = read_finished(tmp_path / "run").prepared
-    assert len(prepared.folds) == FOLDS and not same(*prepared.folds)
+    assert len(prepared.folds) == 3 and not same(*prepared.folds[:2])
     assert 0 < summary["best_validation_hr1"] <= 1
     alone = train(quick_recipe(method="lora"), tmp_path / "alone")
     assert read_finished(tmp_path / "alone").prepared.folds == ()
