@@ -1,6 +1,6 @@
 """A study's plot as an SVG file, drawn from its numbers alone; nothing is read or computed anew."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,29 @@ def _figure(columns: int = 1, width: float = 7.0, height: float = 3.2) -> tuple[
 def _errors(rates: list[Mapping[str, float]]) -> list[list[float]]:
     low = [100 * (rate["mean"] - rate["low"]) for rate in rates]
     return [low, [100 * (rate["high"] - rate["mean"]) for rate in rates]]
+
+
+def _rates(
+    axis: Axes, along: Sequence[float], rates: list[Mapping[str, float]], colour: str, label: str
+) -> None:
+    """A line of rates in per cent with their intervals."""
+    axis.errorbar(
+        along,
+        [100 * rate["mean"] for rate in rates],
+        _errors(rates),
+        color=colour,
+        marker="o",
+        ms=3,
+        label=label,
+    )
+
+
+def _differences(axis: Axes, differences: Mapping[int, tuple[Mapping[str, float], str]]) -> None:
+    """By place from above: a difference in points with its interval, and its colour; zero is a line."""
+    for place, (difference, colour) in differences.items():
+        mean, reach = 100 * difference["mean"], _errors([difference])
+        axis.errorbar([mean], [place], xerr=reach, color=colour, marker="o", ms=4)
+    axis.axvline(0, color="#333333", lw=0.8)
 
 
 def _collapse(numbers: Mapping[str, Any]) -> Figure:
@@ -92,16 +115,7 @@ def _coldstart(numbers: Mapping[str, Any]) -> Figure:
         label, points = method["label"], method["lengths"]
         colour = {"LoRA": LORA, "iLoRA": ILORA}.get(label, BASELINES.get(label, OTHER))
         lengths = [int(length) for length in points]
-        rates = [point["hr1"] for point in points.values()]
-        hits.errorbar(
-            lengths,
-            [100 * rate["mean"] for rate in rates],
-            _errors(rates),
-            color=colour,
-            marker="o",
-            ms=3,
-            label=label,
-        )
+        _rates(hits, lengths, [point["hr1"] for point in points.values()], colour, label)
         full.plot(lengths, [point["ndcg10"] for point in points.values()], color=colour, marker="o", ms=3)
     for axis, words in ((hits, "HR@1 among 20, %"), (full, "NDCG@10, full catalogue")):
         axis.set_xlabel("items of the history that are read")
@@ -120,11 +134,8 @@ def _gate(numbers: Mapping[str, Any]) -> Figure:
     axis.barh(places, [100 * rate["mean"] for rate in rates], xerr=_errors(rates), color=colours, alpha=0.8)
     axis.set_yticks(places, [arm["label"] for arm in arms])
     axis.set_xlabel(f"HR@1 among 20, %, n = {numbers['n']:,}")
-    for place, against in enumerate(arm["against"] for arm in arms):
-        if against is not None:
-            mean, reach = 100 * against["mean"], _errors([against])
-            differences.errorbar([mean], [place], xerr=reach, color=ILORA, marker="o", ms=4)
-    differences.axvline(0, color="#333333", lw=0.8)
+    against = {place: (arm["against"], ILORA) for place, arm in enumerate(arms) if arm["against"] is not None}
+    _differences(differences, against)
     differences.set_ylim(axis.get_ylim())
     differences.set_yticks([])
     differences.set_xlabel("points against LoRA, paired")
@@ -135,21 +146,16 @@ def _gate(numbers: Mapping[str, Any]) -> Figure:
 
 def _experts(numbers: Mapping[str, Any]) -> Figure:
     figure, (axis,) = _figure()
-    for colour, series in zip(
-        (ILORA, LORA), dict.fromkeys(arm["series"] for arm in numbers["arms"]), strict=False
-    ):
+    names = dict.fromkeys(arm["series"] for arm in numbers["arms"])
+    for colour, aside, series in zip((ILORA, LORA), (0.97, 1.03), names, strict=False):
         arms = [arm for arm in numbers["arms"] if arm["series"] == series]
-        rates = [arm["hr1"] for arm in arms]
-        axis.errorbar(
-            [arm["size"] for arm in arms], [100 * rate["mean"] for rate in rates], _errors(rates),
-            color=colour, marker="o", ms=4, label=series,
-        )  # fmt: skip
+        _rates(axis, [aside * arm["size"] for arm in arms], [arm["hr1"] for arm in arms], colour, series)
     axis.set_xscale("log", base=2)
     sizes = sorted({arm["size"] for arm in numbers["arms"]})
     axis.set_xticks(sizes, [str(size) for size in sizes])
     axis.set_xlabel("experts K (1 is plain LoRA)")
     axis.set_ylabel(f"HR@1 among 20, % of {numbers['n']:,}")
-    axis.legend(fontsize=8)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 
@@ -191,16 +197,7 @@ def _heterogeneity(numbers: Mapping[str, Any]) -> Figure:
         ("lora", "LoRA", LORA),
         ("ilora", "iLoRA", ILORA),
     ):
-        told = [level[name] for level in levels]
-        rates.errorbar(
-            along,
-            [100 * rate["mean"] for rate in told],
-            _errors(told),
-            color=colour,
-            marker="o",
-            ms=3,
-            label=label,
-        )
+        _rates(rates, along, [level[name] for level in levels], colour, label)
     rates.set_ylabel(f"HR@1 among 20, % of {numbers['n']:,} made-up people")
     rates.set_ylim(bottom=0)
     rates.legend(fontsize=7)
@@ -227,11 +224,8 @@ def _mixed(numbers: Mapping[str, Any]) -> Figure:
         for dataset, methods in numbers["datasets"].items()
         for method, told in methods.items()
     ]
-    for place, (_, difference, method) in enumerate(lines):
-        colour = LORA if method == "lora" else ILORA
-        mean, reach = 100 * difference["mean"], _errors([difference])
-        axis.errorbar([mean], [place], xerr=reach, color=colour, marker="o", ms=4)
-    axis.axvline(0, color="#333333", lw=0.8)
+    colours = {"lora": LORA, "ilora": ILORA}
+    _differences(axis, {place: (told, colours[method]) for place, (_, told, method) in enumerate(lines)})
     axis.set_yticks(range(len(lines)), [name for name, _, _ in lines])
     axis.invert_yaxis()
     axis.set_xlabel("one adapter for all minus one for each, points of HR@1 among 20")
