@@ -87,9 +87,8 @@ def _overlaps(rows: tuple[MetricRow, ...]) -> Iterator[str]:
     for row in rows:
         by_split.setdefault(row.split, {})[row.method.casefold()] = row
     for split, methods in by_split.items():
-        ours = methods.get("ilora")
-        for name in ("lora", "sasrec"):
-            other = methods.get(name)
+        for own, name in (("ilora", "lora"), ("ilora", "sasrec"), ("ilora + stack", "stack")):
+            ours, other = methods.get(own), methods.get(name)
             if ours is None or other is None:
                 continue
             if ours.hr1 <= other.hr1:
@@ -115,8 +114,8 @@ def _adapters(info: BundleInfo) -> str:
     return (
         "## Adapters\n\n"
         + _table(head, lines)
-        + "\n\nBlend weight: how much of the encoder's own log-probability is added to the language model's; "
-        "chosen on validation users, 0 means the language model alone."
+        + "\n\nBlend weight: how much of the stack's log-probability (the encoder's, where a bundle has no stack) "
+        "is added to the language model's; chosen on validation users, 0 means the language model alone."
     )
 
 

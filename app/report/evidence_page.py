@@ -15,7 +15,7 @@ from core.studies.finding import Finding
 from core.studies.grid import Budget
 from core.studies.judging import Judged, Judgement
 
-_OPPONENTS = {"lora": "LoRA", "static": "static gate", "random": "random gate", "shuffled": "shuffled gate"}
+_GATES = {"static": "static gate", "random": "random gate", "shuffled": "shuffled gate"}
 
 
 def evidence_page(
@@ -97,7 +97,10 @@ def _verdicts(judgement: Judgement) -> str:
         "seeds",
         "LoRA",
         "iLoRA",
-        *(f"iLoRA − {name}" for name in _OPPONENTS.values()),
+        "iLoRA − LoRA",
+        "seed by seed",
+        "over users and seeds",
+        *(f"iLoRA − {name}" for name in _GATES.values()),
         "better?",
     )
     cells = [_cells(one) for one in judgement.datasets]
@@ -129,7 +132,10 @@ def _cells(one: Judged) -> Sequence[str]:
         ", ".join(map(str, one.seeds)),
         interval(main.rate_a.mean, main.rate_a.low, main.rate_a.high),
         interval(main.rate_b.mean, main.rate_b.low, main.rate_b.high),
-        *(_difference(one.against.get(name)) for name in _OPPONENTS),
+        _points(main.difference),
+        ", ".join(points(difference) for difference in one.by_seed.values()),
+        "–" if one.beyond_seeds is None else _points(one.beyond_seeds),
+        *(_difference(one.against.get(name)) for name in _GATES),
         "yes" if one.ruling.better else "no",
     )
 
@@ -145,7 +151,14 @@ def _points(d: Difference) -> str:
 
 
 def _sentence(one: Judged) -> str:
-    return f"{one.against['lora'].verdict_sentence} {one.ruling.reason}"
+    main, wide = one.against["lora"], one.beyond_seeds
+    seeds = ""
+    if main.winner is not None and wide is not None and wide.low <= 0 <= wide.high:
+        seeds = (
+            f" That is of these {len(one.seeds)} training seeds: over users and seeds the interval is "
+            f"[{points(wide.low)}, {points(wide.high)}], and another seed may say otherwise."
+        )
+    return f"{main.verdict_sentence}{seeds} {one.ruling.reason}"
 
 
 _HEAD = """# What was measured
@@ -155,16 +168,19 @@ same rows for machines, `verdict.json` the verdicts. Both are computed from `ran
 ranks by case number, one Parquet file per data set and split; ids of users and items stay out, as the data
 sets' terms demand.
 
-How to read it: differences are in points of HR@1 with a 95 % interval over users; p is McNemar's (exact), and
-corrected by Holm over the data sets of a table. iLoRA counts as better only if it beats LoRA *and* the static
-*and* the shuffled gate: otherwise the gain may be noise or capacity. `loo` decides; `paper` is the published
-split, small, and comparable with the papers. Every LM row of a data set and split was trained equally long:
-{budget.catalogue} optimizer steps of 32 rows in catalogue mode ({budget.paper} on the published splits), a
-second stage {budget.branch} more of 16, generate mode {budget.generate} of 16, about the time of a catalogue
-run. That is a small budget, far from the end of learning: it compares methods, and says little about how good
-any of them can become. Minutes are wall time on one core of a machine shared with other work. Rows that read
-titles word by word (zero-shot, branch, generate) were asked about a seeded sample of the users where n says
-so. Intervals of rates are Wilson's, 95 %."""
+How to read it: differences are in points of HR@1 with a 95 % interval over users; p is McNemar's (exact),
+and corrected by Holm over the data sets of a table. With several training seeds each person's hits are
+averaged over them; a second interval is over users and seeds. Differences to the gates are of the seeds
+that both were trained with, which may be fewer than those of the rates beside them. iLoRA counts as better
+only if it beats LoRA *and* the static *and* the shuffled gate: otherwise the gain may be noise or capacity.
+`loo` decides; `paper` is the published split, small, and comparable with the papers. Every LM row of a data
+set and split was trained equally long: {budget.catalogue} optimizer steps of 32 rows in catalogue mode
+({budget.paper} on the published splits), a second stage {budget.branch} more of 16, generate mode
+{budget.generate} of 16, about the time of a catalogue run. That is a small budget, far from the end of
+learning: it compares methods, and says little about how good any of them can become. Minutes are wall time
+on one core of a machine shared with other work. Rows that read titles word by word (zero-shot, branch,
+generate) were asked about a seeded sample of the users where n says so. Intervals of rates are Wilson's, 95
+%."""
 
 _ABOVE = """## loo, with a language model and without
 

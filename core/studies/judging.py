@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from core.data.candidates import Kind
 from core.evaluation.comparison import PairedComparison, correct_over_datasets, mean_relative_improvement
+from core.evaluation.intervals import Difference
 from core.evaluation.ruling import Opponent, Ruling, counts_as_better
 from core.evaluation.run_comparison import RunComparison, compare_runs
 from core.evaluation.run_identity import METHODS
@@ -36,6 +37,16 @@ class Judged:
     def seeds(self) -> tuple[int, ...]:
         """Training seeds of iLoRA and LoRA."""
         return tuple(self.comparison.main.by_seed)
+
+    @property
+    def by_seed(self) -> dict[int, float]:
+        """iLoRA minus LoRA in HR@1, for every training seed alone."""
+        return {seed: one.difference.mean for seed, one in self.comparison.main.by_seed.items()}
+
+    @property
+    def beyond_seeds(self) -> Difference | None:
+        """The same with an interval over users and seeds; None for a single seed."""
+        return self.comparison.main.beyond_seeds
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,8 @@ def _record(judgement: Judgement, one: Judged) -> dict[str, Any]:
         "ilora": main.rate_b.mean,
         "relative_gain": main.relative,
         "detectable_difference": main.detectable,
+        "by_seed": one.by_seed,
+        "beyond_seeds": None if one.beyond_seeds is None else asdict(one.beyond_seeds),
         "against": {name: _difference(comparison) for name, comparison in one.against.items()},
         "counts_as_better": one.ruling.better,
         "reason": one.ruling.reason,

@@ -68,6 +68,10 @@ def test_overlapping_intervals_are_called_indistinguishable() -> None:
 def test_a_method_that_loses_is_shown_losing() -> None:
     card = render_card(info(rows=[row("iLoRA", 0.41, 0.44, 0.47), row("SASRec", 0.46, 0.49, 0.52)]))
     assert "- On `loo` iLoRA does not rank better than SASRec (n = 1,943)." in card
+    served = [row("iLoRA + Stack", 0.46, 0.49, 0.52), row("Stack", 0.47, 0.50, 0.53)]
+    assert "- On `loo` iLoRA + Stack does not rank better than Stack (n = 1,943)." in render_card(
+        info(rows=served)
+    )
 
 
 def test_a_clear_win_is_no_weakness_and_splits_are_not_mixed() -> None:

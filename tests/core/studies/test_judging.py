@@ -83,6 +83,26 @@ def test_where_nothing_is_better_the_page_says_so_first(rows_of: Callable[..., l
     assert "no difference that 150 people can show" in page
 
 
+def test_an_advantage_of_one_seed_is_said_to_be_that(
+    rows_of: Callable[..., list[Row]], tmp_path: Path
+) -> None:
+    rows = []
+    for seed, every in enumerate((2, 50, 2), start=1):
+        told = rows_of(f"books {seed}", LoRA=2, iLoRA=every)
+        rows += [replace(row, header=replace(row.header, dataset="books", seed=seed)) for row in told]
+    judgement = judge(rows, "loo", "uniform")
+    (one,) = judgement.datasets
+    assert one.against["lora"].winner == "LoRA"
+    assert one.by_seed == {1: 0, 2: pytest.approx(-0.48), 3: 0}
+    page = evidence_page(rows, [judgement], [], [], "make evidence", Budget())
+    assert "LoRA is better. That is of these 3 training seeds" in page
+    assert "| +0.0, −48.0, +0.0 |" in page
+    write_verdicts([judgement], tmp_path / "verdict.json")
+    (written,) = json.loads((tmp_path / "verdict.json").read_text())
+    assert written["by_seed"] == {"1": 0, "2": pytest.approx(-0.48), "3": 0}
+    assert written["beyond_seeds"]["high"] >= 0
+
+
 def test_rows_with_a_language_model_are_held_against_those_without(
     rows_of: Callable[..., list[Row]], tmp_path: Path
 ) -> None:
