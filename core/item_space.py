@@ -81,9 +81,9 @@ class ItemSpace(nn.Module):
         hidden: H, the backbone's width.
         embedding_norm: typical L2 norm of the backbone's input embeddings; item tokens start at that length.
         dropout: on tokens and on the user vector.
-        item_dropout: chance that an item's collaborative part is dropped whole in training, in and out
-            alike, so
-            that text alone must do (new items) and the encoder's memory of its training rows is trusted less.
+        item_dropout: chance that an item's collaborative part is dropped whole in training (of its token and,
+            drawn anew, of its output vector): text alone must do (new items), and the encoder's memory of
+            its training rows is trusted less.
         experts: what adapts the user vector's projection per person; None: one projection for everybody.
     """
 
@@ -127,7 +127,7 @@ class ItemSpace(nn.Module):
         self.bias.requires_grad_(False)
 
     def _keep(self) -> Tensor:
-        """[N, 1] of 0/1: which items show their collaborative part in this step."""
+        """[N, 1] of 0/1, drawn anew by each call in training: which items show their collaborative part."""
         keep = self.known
         if self.training and self.item_dropout > 0:
             keep = keep & (torch.rand(len(keep), device=keep.device) >= self.item_dropout)

@@ -114,8 +114,8 @@ def _adapters(info: BundleInfo) -> str:
     return (
         "## Adapters\n\n"
         + _table(head, lines)
-        + "\n\nBlend weight: how much of the stack's log-probability (the encoder's, where a bundle has no stack) "
-        "is added to the language model's; chosen on validation users, 0 means the language model alone."
+        + "\n\nBlend weight: how much of the stack's log-probability (without a stack: of the encoder's) is "
+        "added to the language model's; chosen on validation users, 0 means the language model alone."
     )
 
 

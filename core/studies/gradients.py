@@ -1,8 +1,9 @@
 """Do groups of people pull an adapter in different directions? (iLoRA, arXiv 2408.10159, sec. 1: negative
 transfer, shown there as cosines between the gradients of 8 clusters of users.)
 
-Each cluster's gradient is measured on two halves of its rows. The cosine of the two halves of one cluster
-says how much of a gradient is the cluster's and not its rows' luck; only below that are clusters at odds.
+Each cluster's gradient is measured on two halves of its users, as two clusters share no user either. The
+cosine of the two halves of one cluster says how much of a gradient is the cluster's and not its people's
+luck; only below that are clusters at odds.
 
 Shapes: C clusters, P adapter parameters.
 """
@@ -71,21 +72,35 @@ class Alignment:
         )
 
 
-def rows_by_cluster(
-    rows: CatalogueRows, labels: Mapping[int, int], clusters: int, wanted: int
-) -> list[list[Row]]:
-    """The first `wanted` rows of each cluster's users, behind those that were trained on.
+def halves_of_clusters(labels: Mapping[int, int], clusters: int) -> dict[int, int]:
+    """Every user's group: his cluster c in one half, C + c in the other. A cluster's users take turns.
 
     Args:
-        labels: cluster of every training user, by his index.
+        labels: cluster of every user, by his index.
+    """
+    users: list[list[int]] = [[] for _ in range(clusters)]
+    for user in sorted(labels):
+        users[labels[user]].append(user)
+    return {
+        user: turn % 2 * clusters + cluster
+        for cluster, own in enumerate(users)
+        for turn, user in enumerate(own)
+    }
+
+
+def rows_by_group(rows: CatalogueRows, groups: Mapping[int, int], count: int, wanted: int) -> list[list[Row]]:
+    """The first `wanted` rows of each group's users, behind those that were trained on.
+
+    Args:
+        groups: of every training user, by his index: one of `count`.
 
     Raises:
-        RunError: a cluster's users are drawn too rarely.
+        RunError: a group's users are drawn too rarely, or it has none.
     """
-    found: list[list[Row]] = [[] for _ in range(clusters)]
-    for index in range(len(rows), len(rows) + LOOKED_THROUGH * wanted * clusters):
+    found: list[list[Row]] = [[] for _ in range(count)]
+    for index in range(len(rows), len(rows) + LOOKED_THROUGH * wanted * count):
         row = rows[index]
-        own = found[labels[row.user]]
+        own = found[groups[row.user]]
         if len(own) < wanted:
             own.append(row)
         if all(len(have) == wanted for have in found):
@@ -127,7 +142,7 @@ def measure(
     labels = {user: int(label.split()[1]) - 1 for user, label in zip(split.train_users, fitted, strict=True)}
     count = recipe.run.max_steps * recipe.optimizer.batch_size
     drawn = CatalogueRows(split, recipe.rows, count, recipe.run.seed, recipe.encoder.max_length)
-    groups = rows_by_cluster(drawn, labels, CLUSTERS, 2 * rows)
+    groups = rows_by_group(drawn, halves_of_clusters(labels, CLUSTERS), 2 * CLUSTERS, rows)
     reading = gate_reading(recipe, encoder, split, run.prepared.features.text)
     objective = Objective(ranker.model, encoder, recipe.method, reading).eval()
     objective.requires_grad_(False)
@@ -135,10 +150,9 @@ def measure(
         parameter.requires_grad_(True)
     collate = Collator(ranker.wording, len(dataset.catalog))
     halves = []
-    for half in range(2):
-        for place, group in enumerate(groups):
-            step(f"Gradients of {recipe.label}", half * CLUSTERS + place, 2 * CLUSTERS)
-            halves.append(gradient(objective, collate, group[half::2]).double().numpy())
+    for place, group in enumerate(groups):
+        step(f"Gradients of {recipe.label}", place, len(groups))
+        halves.append(gradient(objective, collate, group).double().numpy())
     return Alignment.of(np.stack(halves).reshape(2, CLUSTERS, -1))
 
 

@@ -142,7 +142,10 @@ class ModelRecipe(_Fields):
     )
     token_dropout: float = Field(0.2, ge=0, lt=1, description="on item tokens and user vectors")
     item_dropout: float = Field(
-        0.1, ge=0, lt=1, description="chance that an item shows only its text in a step"
+        0.1,
+        ge=0,
+        lt=1,
+        description="chance that an item shows only its text, as a token and, drawn anew, as an answer",
     )
 
 

@@ -16,7 +16,7 @@ from core.ilora import adapter_parameters
 from core.studies import coldstart as cold
 from core.studies import gradients as grads
 from core.studies.coldstart import coldstart, measured, shortened
-from core.studies.gradients import Alignment, gradient, gradients, rows_by_cluster
+from core.studies.gradients import Alignment, gradient, gradients, halves_of_clusters, rows_by_group
 from core.training.finished import FinishedRun, open_ranker, read_finished
 from core.training.objective import Objective
 from core.training.recipe import Recipe, load_recipe
@@ -30,7 +30,10 @@ Make = Callable[..., Recipe]
 def runs(quick_recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> list[FinishedRun]:
     folder = tmp_path_factory.mktemp("studied")
     for method in ("lora", "ilora"):
-        train(quick_recipe("run.max_steps=4", "model.compute=fp32", method=method), folder / method)
+        train(
+            quick_recipe("run.max_steps=4", "model.compute=fp32", "encoder.max_epochs=4", method=method),
+            folder / method,
+        )
     return [read_finished(folder / method) for method in ("lora", "ilora")]
 
 
@@ -47,17 +50,28 @@ def test_alignment_of_directions_that_are_known() -> None:
     assert (told.within, told.between, told.opposed) == (pytest.approx(2 / 3), pytest.approx(-1 / 3), 1)
 
 
-def test_a_clusters_rows_are_its_own_and_not_those_that_were_trained_on(movielens: Dataset) -> None:
+def test_halves_of_a_cluster_share_no_user() -> None:
+    labels = {user: user % 3 for user in range(20)} | {20: 0}
+    groups = halves_of_clusters(labels, 3)
+    assert set(groups) == set(labels)
+    for cluster in range(3):
+        own = [user for user in labels if labels[user] == cluster]
+        assert {groups[user] for user in own} == {cluster, cluster + 3}
+        sizes = [sum(groups[user] == cluster + half for user in own) for half in (0, 3)]
+        assert abs(sizes[0] - sizes[1]) <= 1
+
+
+def test_a_groups_rows_are_its_own_and_not_those_that_were_trained_on(movielens: Dataset) -> None:
     split = movielens.split("loo")
     rows = CatalogueRows(split, load_recipe("demo-cpu").rows, 32, 1)
     labels = {user: user % 3 for user in split.train_users}
-    groups = rows_by_cluster(rows, labels, 3, 5)
+    groups = rows_by_group(rows, labels, 3, 5)
     assert [len(group) for group in groups] == [5, 5, 5]
     assert all(row.user % 3 == place for place, group in enumerate(groups) for row in group)
     trained = [rows[index] for index in range(32)]
     assert not any(row in trained for group in groups for row in group)
     with pytest.raises(RunError, match="too small"):
-        rows_by_cluster(rows, dict.fromkeys(split.train_users, 0), 2, 1)
+        rows_by_group(rows, dict.fromkeys(split.train_users, 0), 2, 1)
 
 
 def test_a_gradient_is_the_same_however_rows_are_passed(
