@@ -14,10 +14,9 @@ from core.data.registry import load_dataset
 from core.errors import BundleError
 from core.evaluation.stacking import stack_of
 from core.training.finished import ADAPTER, RECIPE, SUMMARY, space_and_branch
-from core.training.prepare import WEIGHTS, load_prepared
+from core.training.prepare import load_prepared, shared_digest
 from core.training.recipe import Recipe, load_recipe
 from core.training.run import open_backbone
-from exports.bundle_check import file_info
 from exports.bundle_info import (
     Adapter,
     AdapterInfo,
@@ -71,7 +70,7 @@ def bundle_from_runs(
     }
     modes = [_served_mode(folder, recipes[name]) for name, folder in runs.items()]
     standing = [*runs.values(), *(heads or {}).values()]
-    if len({file_info(folder / WEIGHTS).sha256 for folder in standing}) > 1:
+    if len({shared_digest(folder) for folder in standing}) > 1:
         raise BundleError("These runs stand on different encoders: train them from one recipe and one seed.")
     prepared = load_prepared(next(iter(runs.values())))
     parts = {name: _parts(folder, name) for name, folder in runs.items()}

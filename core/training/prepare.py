@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from core.assembly import bare_model
 from core.assets import cache_root
-from core.data.dataset import Dataset
+from core.data.dataset import Dataset, Split
 from core.data.leakage import check_counts
 from core.domain import MOVIES
 from core.encoder import EncoderShape, SASRec
@@ -67,8 +67,8 @@ class Prepared:
     folds: tuple[SASRec, ...] = ()
 
 
-def prepared_key(dataset: Dataset, recipe: Recipe, backbone_sha256: str) -> str:
-    """Hash of all that the prepared tensors depend on."""
+def prepared_key(dataset: Dataset, recipe: Recipe, backbone_sha256: str, folds: bool = False) -> str:
+    """Hash of all that the prepared tensors depend on, `folds` among them or not."""
     domain = dataset.domain
     # Films were there before other kinds: without the noun, what is kept for them stays valid.
     noun = [] if domain == MOVIES else [domain.noun]
@@ -84,7 +84,7 @@ def prepared_key(dataset: Dataset, recipe: Recipe, backbone_sha256: str) -> str:
         "text_components": recipe.model.text_components,
         "wording": [domain.instruction, domain.question, *noun],
     }
-    if recipe.cross_fits:
+    if folds:
         parts["folds"] = recipe.model.folds
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -99,36 +99,51 @@ def prepare(
 ) -> tuple[Prepared, Path]:
     """The prepared parts and their cache folder; computed on first use (about four minutes on 2 cores).
 
+    Encoders of other users, where the recipe asks for them, lie beside the parts that runs without them have.
+
     Raises:
         DataError: the kept popularity counts are not those of the split's training sequences.
     """
-    folder = cache_root() / "prepared" / prepared_key(dataset, recipe, backbone.sha256)
+    split = dataset.split(recipe.split)
+    prepared, folder = _kept(
+        prepared_key(dataset, recipe, backbone.sha256),
+        lambda: _compute(dataset, split, recipe, backbone, wording, step, watch),
+    )
+    if recipe.cross_fits:
+        prepared, folder = _kept(
+            prepared_key(dataset, recipe, backbone.sha256, folds=True),
+            lambda: replace(prepared, folds=cross_fitted(split, len(dataset.catalog), recipe, watch)),
+        )
+    check_counts(dataset, split, prepared.popularity.tolist())
+    return prepared, folder
+
+
+def _kept(key: str, compute: Callable[[], Prepared]) -> tuple[Prepared, Path]:
+    """What the cache holds under a key, and where; computed if it is not there, once among processes."""
+    folder = cache_root() / "prepared" / key
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not (folder / RECORD).is_file():
-            prepared = _compute(dataset, recipe, backbone, wording, step, watch)
+            prepared = compute()
             temporary = folder.with_suffix(".partial")
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             save_prepared(prepared, temporary)
             shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
-    kept = load_prepared(folder)
-    check_counts(dataset, dataset.split(recipe.split), kept.popularity.tolist())
-    return kept, folder
+    return load_prepared(folder), folder
 
 
 def _compute(
     dataset: Dataset,
+    split: Split,
     recipe: Recipe,
     backbone: Backbone,
     wording: Wording,
     step: Step,
     watch: Callable[[EncoderEpoch], None],
 ) -> Prepared:
-    split = dataset.split(recipe.split)
     trained = train_encoder(dataset, split, recipe.encoder, recipe.run.seed, watch)
-    folds = cross_fitted(split, len(dataset.catalog), recipe, watch) if recipe.cross_fits else ()
     popularity = torch.zeros(len(dataset.catalog))
     for sequence in split.train:
         popularity.index_add_(0, torch.tensor(sequence), torch.ones(len(sequence)))
@@ -151,7 +166,6 @@ def _compute(
         encoder_epochs=trained.best_epoch,
         encoder_validation=trained.validation,
         encoder_seconds=trained.seconds,
-        folds=folds,
     )
 
 
@@ -175,6 +189,16 @@ def save_prepared(prepared: Prepared, folder: Path) -> None:
         "encoder_seconds": prepared.encoder_seconds,
     }
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+
+
+def shared_digest(folder: Path) -> str:
+    """sha256 of what runs of one comparison have in common: all tensors but encoders of other users."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(load_file(folder / WEIGHTS).items()):
+        if not name.startswith("fold."):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_prepared(folder: Path) -> Prepared:

@@ -260,7 +260,12 @@ class Recipe(_Fields):
     @property
     def cross_fits(self) -> bool:
         """Whether encoders of other users are needed."""
-        return self.model.residual > 0 or self.adapter.gate_cross_fitted
+        return self.model.residual > 0 or self.cross_fits_gate
+
+    @property
+    def cross_fits_gate(self) -> bool:
+        """Whether a gate reads training rows through encoders of other users; LoRA has no gate."""
+        return self.adapter.gate_cross_fitted and self.method == "ilora"
 
     @property
     def control(self) -> str | None:

@@ -132,7 +132,6 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch, team: Team)
         )
     split = dataset.split(recipe.split)
     reading = gate_reading(recipe, prepared.encoder, split, prepared.features.text)
-    crossed = recipe.adapter.gate_cross_fitted
     objective = Objective(
         model,
         prepared.encoder,
@@ -140,7 +139,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch, team: Team)
         reading,
         prepared.folds,
         recipe.model.residual,
-        alignments(prepared.folds, prepared.encoder, split) if crossed else (),
+        alignments(prepared.folds, prepared.encoder, split) if recipe.cross_fits_gate else (),
     )
     if start is not None:
         lay_in(start, model, prepared, recipe.method)

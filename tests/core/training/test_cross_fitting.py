@@ -17,6 +17,7 @@ from core.training.cross_fitting import (
     tail_states,
 )
 from core.training.finished import read_finished
+from core.training.prepare import shared_digest
 from core.training.recipe import Recipe, load_recipe
 from core.training.run import train
 from tests.core.evaluation.toy import ITEMS, toy_dataset
@@ -112,6 +113,11 @@ def test_a_gate_can_read_people_through_encoders_that_never_saw_them(
     settings = ("adapter.gate_cross_fitted=true", *short)
     summary = train(quick_recipe(*settings, method="ilora"), tmp_path / "run")
     assert len(read_finished(tmp_path / "run").prepared.folds) == 2
+    train(quick_recipe(*settings, method="lora"), tmp_path / "lora")
+    lora = read_finished(tmp_path / "lora").prepared
+    assert lora.folds == (), "without a gate nothing is read through them"
+    assert same(lora.encoder, read_finished(tmp_path / "run").prepared.encoder)
+    assert shared_digest(tmp_path / "lora") == shared_digest(tmp_path / "run"), "they can be in one bundle"
     plain = train(quick_recipe(*short, method="ilora"), tmp_path / "plain")
     assert summary["last_log"]["loss"] != plain["last_log"]["loss"]
     with pytest.raises(RecipeError, match="encoders of other users"):
