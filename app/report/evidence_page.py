@@ -39,7 +39,7 @@ def evidence_page(
     told = [_verdicts(judgement) for judgement in judgements if judgement.datasets]
     return "\n\n".join(
         [
-            _HEAD.format(command=command, budget=budget),
+            _HEAD.format(command=command, budget=budget, others=_other_modes(rows, budget)),
             *told[:1],
             *([_above(beside)] if beside else []),
             *([remarks.strip()] if remarks else []),
@@ -49,6 +49,15 @@ def evidence_page(
             markdown_table(list(map(table_row, rows))),
         ]
     )
+
+
+def _other_modes(rows: Sequence[Row], budget: Budget) -> str:
+    """How long runs of other modes were trained, where there are any."""
+    told = {
+        "(branch)": f", a second stage {budget.branch} more of 16",
+        "(generate)": f", generate mode {budget.generate} of 16, about the time of a catalogue run",
+    }
+    return "".join(words for mode, words in told.items() if any(mode in row.header.method for row in rows))
 
 
 def evidence_html(page: str) -> str:
@@ -175,12 +184,10 @@ that both were trained with, which may be fewer than those of the rates beside t
 only if it beats LoRA *and* the static *and* the shuffled gate: otherwise the gain may be noise or capacity.
 `loo` decides; `paper` is the published split, small, and comparable with the papers. Every LM row of a data
 set and split was trained equally long: {budget.catalogue} optimizer steps of 32 rows in catalogue mode
-({budget.paper} on the published splits), a second stage {budget.branch} more of 16, generate mode
-{budget.generate} of 16, about the time of a catalogue run. That is a small budget, far from the end of
-learning: it compares methods, and says little about how good any of them can become. Minutes are wall time
-on one core of a machine shared with other work. Rows that read titles word by word (zero-shot, branch,
-generate) were asked about a seeded sample of the users where n says so. Intervals of rates are Wilson's, 95
-%."""
+({budget.paper} on the published splits){others}. That is a small budget, far from the end of learning: it
+compares methods, and says little about how good any of them can become. Minutes are wall time on one core
+of a machine shared with other work. Rows that read titles word by word were asked about a seeded sample of
+the users where n says so. Intervals of rates are Wilson's, 95 %."""
 
 _ABOVE = """## loo, with a language model and without
 

@@ -40,14 +40,14 @@ GATES: dict[str, tuple[str, tuple[str, ...]]] = {
 LEVERS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
     "lora-r16": ("LoRA, r 16", 16, 1, _LINEARS),
     "lora-r8": ("LoRA, r 8", 8, 1, _LINEARS),
-    "zero": ("K 4, r 8, all alike at first", 8, 4, _LINEARS),
-    "out-slow": ("the same, output too", 8, 4, (*_OUTPUT, "optimizer.gate_lr=0.001")),
-    "out": ("the same, gate 3 times as fast", 8, 4, (*_OUTPUT, "optimizer.gate_lr=0.003")),
-    "out-fast": ("the same, gate 10 times as fast", 8, 4, (*_OUTPUT, "optimizer.gate_lr=0.01")),
-    "k8": ("K 8, r 8, output, 3 times", 8, 8, (*_OUTPUT, "optimizer.gate_lr=0.003")),
-    "k8-r16": ("K 8, r 16, output, 3 times", 16, 8, (*_OUTPUT, "optimizer.gate_lr=0.003")),
-    "k16": ("K 16, r 16, output, 3 times", 16, 16, (*_OUTPUT, "optimizer.gate_lr=0.003")),
-    "k16-fast": ("the same, 10 times", 16, 16, (*_OUTPUT, "optimizer.gate_lr=0.01")),
+    "zero": ("K 4, r 8, linears only", 8, 4, _LINEARS),
+    "out-slow": ("K 4, r 8, output, gate_lr .001", 8, 4, (*_OUTPUT, "optimizer.gate_lr=0.001")),
+    "out": ("K 4, r 8, output, gate_lr .003", 8, 4, (*_OUTPUT, "optimizer.gate_lr=0.003")),
+    "out-fast": ("K 4, r 8, output, gate_lr .01", 8, 4, (*_OUTPUT, "optimizer.gate_lr=0.01")),
+    "k8": ("K 8, r 8, output, gate_lr .003", 8, 8, (*_OUTPUT, "optimizer.gate_lr=0.003")),
+    "k8-r16": ("K 8, r 16, output, gate_lr .003", 16, 8, (*_OUTPUT, "optimizer.gate_lr=0.003")),
+    "k16": ("K 16, r 16, output, gate_lr .003", 16, 16, (*_OUTPUT, "optimizer.gate_lr=0.003")),
+    "k16-fast": ("K 16, r 16, output, gate_lr .01", 16, 16, (*_OUTPUT, "optimizer.gate_lr=0.01")),
 }
 """Levers: what differs, r, K, and the settings that make it so. The first is what all are held against."""
 QUESTIONS = {
