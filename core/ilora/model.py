@@ -104,9 +104,10 @@ class ILoraModel(BaseTuner):
 
     def _new_gate(self, config: ILoraConfig, device: torch.device) -> Gate:
         layers = self.num_layers if config.gate == "per_layer" else 1
-        # From a generator of its own: A and B begin the same with a gate and without.
+        # From a generator of its own: A and B begin the same with a gate and without. The CPU's, which is put
+        # back afterwards: `torch.manual_seed` would seed a GPU too, from which A is drawn.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(torch.initial_seed() + 1)
+            torch.default_generator.manual_seed(torch.initial_seed() + 1)
             shape = config.gate_width, config.num_experts, layers
             gate = Gate(*shape, config.gate_hidden, config.gate_temperature, config.gate_init == "zero")
         # Loading with low_cpu_mem_usage builds on the meta device, where there is nothing to move yet.

@@ -61,6 +61,22 @@ def test_only_the_experts_and_the_gate_train(lm, embeds):
     assert moved == of_adapter(ours, "ilora")
 
 
+def test_with_a_gate_and_without_all_else_begins_the_same_on_a_gpu_too(lm, copied, monkeypatch):
+    """A is drawn on its linear's device: a GPU that the gate seeds anew would draw others from there on."""
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    plain, bare = copied(lm).model, lm.model
+    torch.manual_seed(7)
+    lora = get_peft_model(plain, config(num_experts=1), adapter_name="one")
+    torch.manual_seed(7)
+    ours = get_peft_model(bare, config(), adapter_name="one")
+    assert seeded == [7, 7]
+    begun = dict(ours.named_parameters())
+    assert all(torch.equal(p, begun[name]) for name, p in lora.named_parameters())
+    torch.manual_seed(8)
+    assert torch.equal(ours.base_model.experts_gate["one"].network.weight, nn.Linear(5, 4).weight)
+
+
 @pytest.mark.parametrize("gate_hidden", [None, 3])
 @pytest.mark.parametrize("gate", ["shared", "per_layer"])
 def test_a_gate_that_begins_at_zero_is_lora_for_everybody_and_learns(lm, embeds, gate, gate_hidden):
