@@ -105,4 +105,7 @@ def _model(
     branches: Mapping[str, BranchHead],
     gated: frozenset[str],
 ) -> RankingModel:
+    """All of it on the backbone's device, where the adapters are already."""
+    for part in (*spaces.values(), *branches.values()):
+        part.to(backbone.device)
     return RankingModel(decoder, spaces, branches, gated, language_model=backbone.model)

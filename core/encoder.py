@@ -103,6 +103,16 @@ class SASRec(nn.Module):
                 with torch.no_grad():
                     module.weight[module.padding_idx].zero_()
 
+    def padded(self, histories: Sequence[History], longest: int | None = None) -> Tensor:
+        """The last items of B histories as the encoder reads them, where it stands: int64 [B, L], L >= 1,
+        padded on the right with N.
+
+        Args:
+            longest: read at most so many; None is all that it can, `max_length`.
+        """
+        length = self.shape.max_length if longest is None else longest
+        return pad_histories(histories, self.shape.num_items, length).to(self.start.device)
+
     def forward(self, history: Tensor) -> Tensor:
         """history [B, L] int64, padded on the right with N -> states [B, L+1, D]; state t follows t items.
 
@@ -140,6 +150,8 @@ def pad_histories(histories: Sequence[History], num_items: int, max_length: int)
 class TorchRouter:
     """The torch twin of the ONNX router: used in training and in parity tests, never on the request path.
 
+    Encoder and gate may stand on any device, as a run moves them to its own; what comes out is numpy.
+
     Args:
         encoder: a trained SASRec; used in eval mode (dropout in the gate is one of the published code's
             defects).
@@ -159,9 +171,10 @@ class TorchRouter:
     def route(self, histories: Sequence[History]) -> Routing:
         """Histories (oldest first, any length, empty allowed) -> Routing for B = len(histories)."""
         self.encoder.eval()
-        shape = self.encoder.shape
-        sequence = self.encoder.last_state(pad_histories(histories, shape.num_items, shape.max_length))
+        sequence = self.encoder.last_state(self.encoder.padded(histories))
         scores = self.encoder.score(sequence)
-        gate = self.gate(sequence) if self.gate is not None else sequence.new_ones(len(histories), 1)
+        gate = sequence.new_ones(len(histories), 1)
+        if self.gate is not None:
+            gate = self.gate(sequence.to(next(self.gate.parameters()).device)).float()
         retrieved = scores.topk(self.retrieve, dim=-1).indices
-        return Routing(sequence.numpy(), gate.float().numpy(), scores.numpy(), retrieved.numpy())
+        return Routing(*(told.cpu().numpy() for told in (sequence, gate, scores, retrieved)))

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset as TorchDataset
 
 from core.data.dataset import Split
-from core.encoder import SASRec, pad_histories
+from core.encoder import SASRec
 from core.errors import DataError
 from core.gate import Gate
 from core.routing import HISTORY_AT_TEST, Floats, History, Indices, Routing, pad_indices
@@ -131,12 +131,10 @@ def gate_reading(recipe: Recipe, encoder: SASRec, split: Split, text: Tensor) ->
         return GateReading(reads, seed, readings=readings)
     if reads != "random":
         return GateReading(reads, seed)
-    shape, histories = encoder.shape, split.train[:MEASURED_USERS]
+    histories = split.train[:MEASURED_USERS]
     with torch.inference_mode():
         parts = [
-            encoder.eval().last_state(
-                pad_histories(histories[i : i + 256], shape.num_items, shape.max_length)
-            )
+            encoder.eval().last_state(encoder.padded(histories[i : i + 256])).cpu()
             for i in range(0, len(histories), 256)
         ]
     states = torch.cat(parts)

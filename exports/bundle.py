@@ -193,7 +193,7 @@ def _ranker(
         space.load_state_dict(state)
         head = BranchHead(backbone.hidden_size)
         head.load_state_dict(under(f"{name}.branch.", tensors))
-        spaces[name], branches[name] = space.to(backbone.device), head.to(backbone.device)
+        spaces[name], branches[name] = space, head
     model = stored_model(backbone, {name: path / name for name in info.adapters}, spaces, branches)
     wording = Wording.of(backbone.tokenizer, items.catalog, domain)
     return Ranker(model, wording, info.history_length, items.title_prior)

@@ -132,10 +132,9 @@ def collapse(router: TorchRouter, split: Split, seed: int = 0) -> Finding:
     for name, gate in gates.items():
         with torch.inference_mode():
             mixtures: Tensor = gate(torch.from_numpy(sequence).to(next(gate.parameters())))
+        mixtures = mixtures.float().cpu()
         told[name] = health(
-            mixtures.float().flatten(1, -2).mean(1) if mixtures.dim() == 3 else mixtures.float(),
-            clusters,
-            seed,
+            mixtures.flatten(1, -2).mean(1) if mixtures.dim() == 3 else mixtures, clusters, seed
         )
     numbers = {
         "n": len(sequence),

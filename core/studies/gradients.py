@@ -109,15 +109,20 @@ def rows_by_group(rows: CatalogueRows, groups: Mapping[int, int], count: int, wa
 
 
 def gradient(objective: Objective, collate: Collator, rows: Sequence[Row]) -> Tensor:
-    """Of the mean loss over the rows' targets, without dropout, in the adapter's A and B: [P] float32."""
+    """Of the mean loss over the rows' targets, without dropout, in the adapter's A and B: [P] float32
+    on the CPU."""
     parameters = adapter_parameters(objective.model.decoder, objective.adapter)
     objective.zero_grad(set_to_none=True)
-    batches = [collate(rows[start : start + PASS]) for start in range(0, len(rows), PASS)]
+    device = objective.model.device
+    batches = [
+        {name: tensor.to(device) for name, tensor in collate(rows[start : start + PASS]).items()}
+        for start in range(0, len(rows), PASS)
+    ]
     total = sum(int((batch["targets"] != IGNORED).sum()) for batch in batches)
     for batch in batches:
         out = objective(**batch)
         (out["loss"] * out["targets"] / total).backward()
-    flat = torch.cat([p.grad.float().flatten() for p in parameters if p.grad is not None])
+    flat = torch.cat([p.grad.float().flatten() for p in parameters if p.grad is not None]).cpu()
     objective.zero_grad(set_to_none=True)
     return flat
 
@@ -144,7 +149,7 @@ def measure(
     drawn = CatalogueRows(split, recipe.rows, count, recipe.run.seed, recipe.encoder.max_length)
     groups = rows_by_group(drawn, halves_of_clusters(labels, CLUSTERS), 2 * CLUSTERS, rows)
     reading = gate_reading(recipe, encoder, split, run.prepared.features.text)
-    objective = Objective(ranker.model, encoder, recipe.method, reading).eval()
+    objective = Objective(ranker.model, encoder, recipe.method, reading).to(ranker.model.device).eval()
     objective.requires_grad_(False)
     for parameter in adapter_parameters(ranker.model.decoder, recipe.method):
         parameter.requires_grad_(True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core.data.dataset import Split
-from core.encoder import SASRec, pad_histories
+from core.encoder import SASRec
 from core.errors import RecipeError
 from core.training.encoder_training import EncoderEpoch, fit_encoder
 from core.training.recipe import Recipe
@@ -64,13 +64,12 @@ def alignments(folds: Sequence[SASRec], encoder: SASRec, split: Split) -> tuple[
     on, so no memory of a training row is mapped. One encoder's space means nothing to a gate that reads
     another's.
     """
-    shape = encoder.shape
-    rows = torch.split(pad_histories(split.train, shape.num_items, shape.max_length), 256)
+    rows = torch.split(encoder.padded(split.train), 256)
     wanted = torch.cat([encoder.eval().last_state(part) for part in rows]).double()
     maps = []
     for fold in folds:
         told = _with_one(torch.cat([fold.eval().last_state(part) for part in rows]).double())
-        gram = told.T @ told + torch.eye(told.shape[1], dtype=torch.float64)
+        gram = told.T @ told + torch.eye(told.shape[1]).to(told)
         maps.append(torch.linalg.solve(gram, told.T @ wanted).float())
     return tuple(maps)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.data.dataset import Case, Dataset, Split
-from core.encoder import EncoderShape, SASRec, pad_histories
+from core.encoder import EncoderShape, SASRec
 from core.evaluation.metrics import ndcg_at, ranks_among
 from core.routing import HISTORY_AT_TEST, History
 from core.training.recipe import EncoderRecipe
@@ -120,9 +120,7 @@ def _one_epoch(
     encoder.train()
     total, count = 0.0, 0
     for start in range(0, len(windows), batch_size):
-        batch = pad_histories(
-            windows[start : start + batch_size], encoder.shape.num_items, encoder.shape.max_length + 1
-        )
+        batch = encoder.padded(windows[start : start + batch_size], encoder.shape.max_length + 1)
         loss, targets = next_item_loss(encoder, batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -154,8 +152,8 @@ def history_scores(
     longest = min(HISTORY_AT_TEST, encoder.shape.max_length)
     parts = []
     for start in range(0, len(histories), batch_size):
-        rows = pad_histories(histories[start : start + batch_size], encoder.shape.num_items, longest)
-        parts.append(encoder.score(encoder.last_state(rows)).numpy())
+        rows = encoder.padded(histories[start : start + batch_size], longest)
+        parts.append(encoder.score(encoder.last_state(rows)).cpu().numpy())
     return np.concatenate(parts)
 
 
