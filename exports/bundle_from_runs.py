@@ -55,7 +55,8 @@ def bundle_from_runs(
         small: see `exports.bundle_writer.save_bundle`.
 
     Raises:
-        BundleError: a run is unfinished or a control, or the runs do not fit together.
+        BundleError: a run is unfinished, a control or learned beside an encoder, or the runs do not fit
+            together.
         RecipeError, RunError: a run folder cannot be read.
     """
     for folder in (*runs.values(), *(heads or {}).values()):
@@ -64,6 +65,7 @@ def bundle_from_runs(
                 f"{folder} holds no finished run ({SUMMARY} is missing): train it to its end first."
             )
         _refuse_control(folder)
+        _refuse_residual(folder)
     recipes = {name: load_recipe(str(folder / RECIPE)) for name, folder in runs.items()}
     summaries = {
         name: json.loads((folder / SUMMARY).read_text(encoding="utf-8")) for name, folder in runs.items()
@@ -103,6 +105,15 @@ def _refuse_control(folder: Path) -> None:
         raise BundleError(
             f"{folder} is the {control} control, whose gate does not read a person's own history: bundles "
             "serve people, so bundle a run with adapter.gate_reads=history."
+        )
+
+
+def _refuse_residual(folder: Path) -> None:
+    residual = load_recipe(str(folder / RECIPE)).model.residual
+    if residual:
+        raise BundleError(
+            f"{folder} learned beside an encoder (model.residual={residual:g}), which serving does not add "
+            "to its scores: bundle a run with model.residual=0; validation users choose its blend."
         )
 
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.data.dataset import Case
-from core.evaluation.asking import Progress, targets_of
+from core.evaluation.asking import Progress, ignore, targets_of
 from core.evaluation.metrics import Ranks
 from core.packing import pack_prompts
 from core.ranker import Ranker
@@ -23,10 +23,6 @@ from core.routing import HISTORY_AT_TEST, Floats, Indices, Routing
 
 INVALID = -1
 """Column of an answer that is no candidate's title."""
-
-
-def _ignore(done: int, total: int) -> None:
-    return
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ def generate_answers(
     candidates: Indices,
     adapter: str,
     gate: Floats | None = None,
-    progress: Progress = _ignore,
+    progress: Progress = ignore,
     batch_size: int = 16,
     max_new_tokens: int | None = None,
 ) -> Answers:

@@ -14,8 +14,8 @@ Progress = Callable[[int, int], None]
 """Told (cases done, cases in all)."""
 
 
-def _ignore(done: int, total: int) -> None:
-    return
+def ignore(done: int, total: int) -> None:
+    """For who need not know."""
 
 
 def route_cases(router: Router, cases: Sequence[Case], batch_size: int = 256) -> Routing:
@@ -38,7 +38,7 @@ def ask(
     mode: Mode = "catalogue",
     candidates: Indices | None = None,
     gate: Floats | None = None,
-    progress: Progress = _ignore,
+    progress: Progress = ignore,
     chunk: int = 128,
 ) -> Floats:
     """Scores of every case: [n, C] float32 with candidates, else [n, N].

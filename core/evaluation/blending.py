@@ -10,7 +10,7 @@ from core.data.dataset import Case
 from core.evaluation.asking import full_ranks
 from core.evaluation.metrics import ndcg_at
 from core.evaluation.summary import ndcg_gains
-from core.routing import Floats
+from core.routing import Floats, Indices
 
 BLEND_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0)
 """Weights of the encoder's log-probabilities that validation users choose among."""
@@ -66,6 +66,26 @@ def blend(first: Floats, second: Floats, weight: float) -> Floats:
     """log-softmax(first) + weight * log-softmax(second): a product of two opinions, [n, N] or [n, C]."""
     mixed: Floats = log_softmax(first) + np.float32(weight) * log_softmax(second)
     return mixed
+
+
+def beside_encoder(
+    scores: Floats, encoder: Floats, weight: float, candidates: Indices | None = None
+) -> Floats:
+    """What a run of `model.residual` says, as it was trained: scores + weight * log-softmax(encoder).
+
+    Args:
+        scores: [n, N], or [n, C] of `candidates`.
+        encoder: [n, N] the run's own encoder's scores.
+        weight: the recipe's `model.residual`; 0 gives the scores back.
+        candidates: [n, C] catalogue indices.
+    """
+    if not weight:
+        return scores
+    said = log_softmax(encoder)
+    added: Floats = scores + weight * (
+        said if candidates is None else np.take_along_axis(said, candidates, axis=1)
+    )
+    return added
 
 
 def log_softmax(scores: Floats) -> Floats:

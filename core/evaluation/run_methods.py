@@ -12,8 +12,7 @@ import numpy as np
 from core.collaborative import Stack
 from core.data.dataset import Case
 from core.encoder import TorchRouter
-from core.evaluation.answering import generate_answers
-from core.evaluation.asking import ask, full_ranks, route_cases
+from core.evaluation.asking import full_ranks
 from core.evaluation.blending import BLEND_WEIGHTS, blend, choose_blend_weight
 from core.evaluation.buckets import CLUSTERS, Labels, UserClusters
 from core.evaluation.evaluating import Step, asked_rows
@@ -21,10 +20,10 @@ from core.evaluation.methods import Answers, Identity, Method, only, pick
 from core.evaluation.metrics import ndcg_at
 from core.evaluation.questions import Questions
 from core.evaluation.run_identity import SASREC, STACK, blend_identity, blends, fits, run_identity
+from core.evaluation.run_on_cases import RunOnCases
 from core.evaluation.stacking import stack_of
-from core.gate_reading import gate_reading
 from core.ranker import Ranker
-from core.routing import HISTORY_AT_TEST, Floats, Indices, Routing
+from core.routing import HISTORY_AT_TEST, Floats, Indices
 from core.training.finished import FinishedRun, open_ranker
 from core.training.run import open_backbone
 
@@ -78,31 +77,23 @@ def _beside_of(run: FinishedRun) -> tuple[str, ...]:
 
 
 class AskedRun:
-    """A run's ranker and router on one set of questions.
-
-    All cases are routed at once, however few of them are asked: a shuffled gate is another case's.
-    """
+    """A run on one set of questions: what was just asked is kept, as its blends ask for it again."""
 
     def __init__(
         self, run: FinishedRun, ranker: Ranker, router: TorchRouter, questions: Questions, step: Step
     ) -> None:
         self.run, self.ranker, self.router, self.questions, self.step = run, ranker, router, questions, step
-        self.routing = route_cases(router, questions.cases)
-        self.gate: Floats | None = None  # [n, K] or [n, layers, K]
-        if router.gate is not None:
-            prepared, cases = run.prepared, questions.cases
-            reading = gate_reading(run.recipe, prepared.encoder, questions.split, prepared.features.text)
-            users, histories = [case.user for case in cases], [case.history for case in cases]
-            self.gate = reading.mixtures(router.gate, self.routing, users, histories)
+        self._cases = RunOnCases(run, ranker, router, questions.split, questions.cases)
+        self.routing = self._cases.routing
         self.clusters = user_clusters(self.routing.sequence)
         self._last: tuple[bytes, Floats] | None = None
         self._second: tuple[bytes, SecondStage] | None = None
 
     def mixtures(self, rows: Indices) -> Floats | None:
         """Mixtures of the cases at `rows`, [n, K]: the mean over layers; None without experts."""
-        if self.gate is None:
+        if self._cases.gate is None:
             return None
-        gate = self.gate[rows]
+        gate = self._cases.gate[rows]
         return gate.mean(1) if gate.ndim == 3 else gate
 
     def answers(self, rows: Indices, scores: Floats | None, tables: tuple[Floats, ...]) -> Answers:
@@ -111,15 +102,15 @@ class AskedRun:
         return Answers(scores, tables, self.mixtures(rows), clusters)
 
     def catalogue(self, rows: Indices) -> Floats:
-        """Scores of the whole catalogue, [n, N]; the last ones are kept: a blend asks for them again."""
+        """Scores of the whole catalogue, [n, N]; the last ones are kept."""
         key = rows.tobytes()
         if self._last is None or self._last[0] != key:
-            self._last = key, self._ask(rows, "catalogue", None)
+            self._last = key, self._cases.catalogue(rows)
         return self._last[1]
 
     def branch(self, rows: Indices, candidates: Indices) -> Floats:
         """Scores of candidates [n, C], read one by one: [n, C]."""
-        return self._ask(rows, "branch", candidates)
+        return self._cases.branch(rows, candidates)
 
     def second_stage(self, rows: Indices) -> "SecondStage":
         """All that a second stage is asked about the cases at `rows`, in one pass; the last ones are kept."""
@@ -135,26 +126,7 @@ class AskedRun:
 
     def named(self, rows: Indices, candidates: Indices) -> Indices:
         """The column of the candidate that is named in generate mode, -1 for none of them: [n] int64."""
-        answers = generate_answers(
-            self.ranker,
-            at(self.routing, rows),
-            [self.questions.cases[row] for row in rows],
-            candidates,
-            self.run.recipe.method,
-            None if self.gate is None else self.gate[rows],
-        )
-        return answers.chosen
-
-    def _ask(self, rows: Indices, mode: str, candidates: Indices | None) -> Floats:
-        return ask(
-            self.ranker,
-            at(self.routing, rows),
-            [self.questions.cases[row] for row in rows],
-            self.run.recipe.method,
-            "branch" if mode == "branch" else "catalogue",
-            candidates,
-            None if self.gate is None else self.gate[rows],
-        )
+        return self._cases.named(rows, candidates)
 
 
 class CatalogueMethod:
@@ -321,11 +293,6 @@ def user_clusters(sequence: Floats) -> Labels | None:
     if len(sequence) < CLUSTERS:
         return None
     return UserClusters.fit(sequence, CLUSTER_SEED).labels(sequence)
-
-
-def at(routing: Routing, rows: Indices) -> Routing:
-    """The routing of some of its cases."""
-    return Routing(routing.sequence[rows], routing.gate[rows], routing.scores[rows], routing.retrieved[rows])
 
 
 def reordered(first: Floats, pool: Indices, scores: Floats) -> Floats:

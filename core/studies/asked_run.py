@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from functools import cached_property
 
-import numpy as np
-
 from core.data.dataset import Case, Dataset
 from core.encoder import TorchRouter
 from core.errors import RunError
-from core.evaluation.asking import ask, route_cases
-from core.evaluation.blending import log_softmax
 from core.evaluation.evaluating import Step
 from core.evaluation.run_identity import METHODS
-from core.gate_reading import gate_reading
+from core.evaluation.run_on_cases import RunOnCases
 from core.ranker import Ranker
 from core.routing import Floats
 from core.training.finished import FinishedRun, open_ranker
@@ -21,8 +17,6 @@ from core.training.run import open_backbone
 
 class AskedRun:
     """n cases -> scores of the whole catalogue [n, N], by a run of catalogue mode.
-
-    A run that learned beside an encoder (`model.residual`) is asked beside its own.
 
     Raises:
         RunError: the run is of another mode.
@@ -41,17 +35,10 @@ class AskedRun:
         return open_ranker(self.run, open_backbone(self.run.recipe, step=self.step), self.dataset)
 
     def __call__(self, cases: Sequence[Case]) -> Floats:
-        (ranker, router), recipe, prepared = self._opened, self.run.recipe, self.run.prepared
-        routing = route_cases(router, cases)
-        split = self.dataset.split(recipe.split)
-        reading = gate_reading(recipe, prepared.encoder, split, prepared.features.text)
-        users, histories = [case.user for case in cases], [case.history for case in cases]
-        gate = reading.mixtures(router.gate, routing, users, histories)
+        ranker, router = self._opened
 
         def progress(done: int, total: int) -> None:
             self.step(f"Asking {self.label}", done, total)
 
-        scores = ask(ranker, routing, cases, recipe.method, gate=gate, progress=progress)
-        if recipe.model.residual:
-            scores = log_softmax(scores) + np.float32(recipe.model.residual) * log_softmax(routing.scores)
-        return scores
+        split = self.dataset.split(self.run.recipe.split)
+        return RunOnCases(self.run, ranker, router, split, cases).catalogue(progress=progress)

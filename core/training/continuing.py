@@ -50,11 +50,16 @@ def open_start(folder: Path, dataset: Dataset, recipe: Recipe) -> Start:
     """The run that a recipe starts from.
 
     Raises:
-        RunError: it is not finished; its data set is not what it was; or people would be asked about what the
-            run was taught.
+        RunError: it is not finished; it learned beside an encoder and this one cannot; its data set is not
+            what it was; or people would be asked about what the run was taught.
         DataError: its data set is not here any more.
     """
     run = read_finished(folder)
+    if run.recipe.model.residual and recipe.mode != "catalogue":
+        raise RunError(
+            f"{folder} learned beside an encoder (model.residual), which is added in catalogue mode only: "
+            f"start a run of {recipe.mode} mode from one with model.residual=0."
+        )
     if run.recipe.dataset == recipe.dataset:
         _same_as_then(run, dataset)
         return Start(run, None)

@@ -131,7 +131,8 @@ class ModelRecipe(_Fields):
         ge=0,
         description="catalogue mode: weight of an encoder's log-probabilities that are added to the scores, "
         "so that the language model learns what the encoder does not know; while training those of encoders "
-        "that never saw the user (cross-fitting), afterwards the run's own",
+        "that never saw the user (cross-fitting), afterwards the run's own; such a run is evaluated, not "
+        "bundled",
     )
     folds: int = Field(
         2,
@@ -228,6 +229,11 @@ class Recipe(_Fields):
             raise ValueError(
                 f'adapter.gate_reads="{self.control}" needs method="ilora" and adapter.num_experts above 1: '
                 "plain LoRA has no gate that could read something else"
+            )
+        if self.model.residual and self.mode != "catalogue":
+            raise ValueError(
+                f'model.residual={self.model.residual:g} needs mode="catalogue": only there is an encoder '
+                "added to the scores; leave it out (0)"
             )
         if self.trained == "head" and (self.mode != "branch" or self.start_from is None):
             raise ValueError(

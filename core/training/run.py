@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from transformers import TrainerCallback
@@ -23,7 +22,7 @@ from core.encoder import SASRec, TorchRouter
 from core.errors import RecipeError, RunStopped
 from core.evaluation.answering import answer_ranks, generate_answers
 from core.evaluation.asking import ask, route_cases, sampled_ranks
-from core.evaluation.blending import log_softmax
+from core.evaluation.blending import beside_encoder
 from core.evaluation.metrics import hit_rate_at_1, ndcg_at
 from core.gate_reading import GateReading, gate_reading
 from core.ilora import count_parameters
@@ -287,9 +286,7 @@ class Validation:
         scores = ask(
             self.ranker, routing, self.cases, self.recipe.method, self.recipe.mode, self.candidates, gate
         )
-        if self.recipe.model.residual:
-            encoder = log_softmax(routing.scores)
-            scores = scores + self.recipe.model.residual * np.take_along_axis(encoder, self.candidates, 1)
+        scores = beside_encoder(scores, routing.scores, self.recipe.model.residual, self.candidates)
         ranks = sampled_ranks(scores, self.cases, self.candidates)
         return {"hr1": hit_rate_at_1(ranks), "ndcg10": ndcg_at(ranks, 10)}
 

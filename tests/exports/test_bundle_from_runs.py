@@ -139,6 +139,13 @@ def test_a_control_is_refused_as_adapter_and_as_head(
     assert not (tmp_path / "mine").exists()
 
 
+def test_a_run_that_learned_beside_an_encoder_is_refused(runs: dict[Adapter, Path], tmp_path: Path) -> None:
+    other = Path(shutil.copytree(runs["lora"], tmp_path / "other"))
+    load_recipe(str(other / RECIPE), ["model.residual=1"]).save(other / RECIPE)
+    with pytest.raises(BundleError, match=r"model\.residual=1\), which serving does not add"):
+        bundle_from_runs(tmp_path / "mine", {**runs, "lora": other}, created_by="pytest")
+
+
 def test_runs_over_different_encoders_are_refused(runs: dict[Adapter, Path], tmp_path: Path) -> None:
     other = Path(shutil.copytree(runs["lora"], tmp_path / "other"))
     _flip_last_bit(other / WEIGHTS)

@@ -15,7 +15,7 @@ from core.data.dataset import Dataset
 from core.errors import RunError
 from core.evaluation import run_methods
 from core.evaluation.asking import ask, full_ranks, route_cases, sampled_ranks
-from core.evaluation.blending import blend
+from core.evaluation.blending import blend, log_softmax
 from core.evaluation.evaluating import evaluate
 from core.evaluation.fairness import unfair
 from core.evaluation.plan import Asked, read_runs, sources_of
@@ -24,6 +24,7 @@ from core.evaluation.run_comparison import check_comparable
 from core.evaluation.run_identity import fits, run_identity
 from core.evaluation.run_methods import AskedRun, RunSource, reordered
 from core.evaluation.stacking import stack_of
+from core.studies import asked_run
 from core.training.finished import FinishedRun, open_ranker, read_finished
 from core.training.recipe import Recipe
 from core.training.run import open_backbone
@@ -42,6 +43,7 @@ def runs(
         "lora": quick_recipe(method="lora", split="paper"),
         "ilora": quick_recipe(method="ilora", split="paper"),
         "shuffled": quick_recipe(shuffled, method="ilora", split="paper"),
+        "beside": quick_recipe("model.residual=0.5", method="ilora", split="paper"),
         "branch": quick_recipe(method="ilora", split="paper", mode="branch"),
         "generate": quick_recipe(method="lora", split="paper", mode="generate"),
     }
@@ -99,6 +101,26 @@ def test_a_run_is_blended_with_the_stack_over_its_own_encoder(
     beside = stack.scores(asked.histories(rows, 10), run.routing.scores[rows])
     scores = blend(run.catalogue(rows), beside, float(told.group(1)))
     assert blended.numbers("full_rank").tolist() == full_ranks(scores, asked.cases[:FEW]).tolist()
+
+
+def test_a_run_that_learned_beside_an_encoder_is_asked_and_blended_beside_its_own(
+    runs: dict[str, FinishedRun], asked: Questions, tmp_path: Path
+) -> None:
+    run, cases, table = runs["beside"], asked.cases[:FEW], asked.tables[0].table[:FEW]
+    results = evaluate(asked, RunSource(run), tmp_path, users=FEW)
+    ranker, router = open_ranker(run, open_backbone(run.recipe), asked.dataset)
+    routing = route_cases(router, cases)
+    alone = ask(ranker, routing, cases, "ilora")
+    said = alone + 0.5 * log_softmax(routing.scores)
+    assert results[0].numbers("rank").tolist() == sampled_ranks(said, cases, table).tolist()
+    assert results[0].numbers("full_rank").tolist() == full_ranks(said, cases).tolist()
+    assert full_ranks(said, cases).tolist() != full_ranks(alone, cases).tolist()
+    told = re.match(r"weight of SASRec ([\d.]+)", results[2].header.note)
+    assert told is not None
+    blended = full_ranks(blend(said, routing.scores, float(told.group(1))), cases)
+    assert results[2].numbers("full_rank").tolist() == blended.tolist()
+    in_studies = asked_run.AskedRun(run, asked.dataset, lambda what, done, total: None)(cases)
+    assert np.allclose(in_studies, said, atol=1e-4)
 
 
 def test_a_shuffled_gate_reads_the_same_other_user_however_few_are_asked(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.encoder import EncoderShape, SASRec, pad_histories
-from core.errors import RecipeError
+from core.errors import RecipeError, RunError
 from core.training.cross_fitting import (
     alignments,
     cross_fitted,
@@ -133,3 +133,12 @@ def test_a_run_learns_beside_other_users_encoders(quick_recipe: Make, tmp_path: 
     alone = train(quick_recipe(method="lora"), tmp_path / "alone")
     assert read_finished(tmp_path / "alone").prepared.folds == ()
     assert summary["last_log"]["loss"] < alone["last_log"]["loss"], "the encoder helps from the first step"
+    on = quick_recipe(f"start_from={tmp_path / 'run'}", "mode=branch", method="lora")
+    with pytest.raises(RunError, match="added in catalogue mode only"):
+        train(on, tmp_path / "on")
+
+
+@pytest.mark.parametrize("mode", ["branch", "generate"])
+def test_an_encoder_is_added_in_catalogue_mode_only(mode: str) -> None:
+    with pytest.raises(RecipeError, match=r'model\.residual=1 needs mode="catalogue"'):
+        load_recipe("demo-cpu", ["model.residual=1"], mode=mode)
