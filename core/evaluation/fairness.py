@@ -1,28 +1,27 @@
 """Were two runs trained alike? What differs between recipes is said beside every comparison of them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from core.evaluation.run_identity import encoder_identity, label_of
 from core.training.finished import FinishedRun
 
-MEANT = ("method", "adapter.num_experts", "adapter.gate", "run.seed", "run.threads", "start_from")
-"""Fields, or beginnings of them, in which runs of one comparison differ on purpose."""
+MEANT = ("method", "adapter.gate_reads", "run.seed", "run.threads", "start_from")
+"""Fields in which runs of one comparison differ on purpose."""
+GATE = ("adapter.num_experts", "adapter.gate")
+"""Fields, or beginnings of them, that mean nothing to LoRA: they are compared between runs with experts."""
 
 
 def unfair(runs: Sequence[FinishedRun]) -> list[str]:
     """One sentence per difference that a comparison of these runs would not mean; none when they are alike.
 
-    Runs of one mode are held against the first of them; runs of one seed must share their encoder.
+    Runs of one mode are held against the first of them; what their gates are, against the first that has one:
+    of those only what the gate reads may differ. Runs of one seed must share their encoder.
     """
     told = []
     for mode in dict.fromkeys(run.recipe.mode for run in runs):
-        first, *others = [run for run in runs if run.recipe.mode == mode]
-        for other in others:
-            told += [
-                f"{field} is {mine} in {_name(first)} and {yours} in {_name(other)}."
-                for field, mine, yours in _differences(first, other)
-            ]
+        alike = [run for run in runs if run.recipe.mode == mode]
+        told += _unlike(alike, of_the_gate=False)
+        told += _unlike([run for run in alike if run.recipe.experts > 1], of_the_gate=True)
     for seed in dict.fromkeys(run.recipe.run.seed for run in runs):
         same = [run for run in runs if run.recipe.run.seed == seed]
         encoders = {encoder_identity(run).run: run for run in reversed(same)}
@@ -32,12 +31,14 @@ def unfair(runs: Sequence[FinishedRun]) -> list[str]:
     return told
 
 
-def _differences(a: FinishedRun, b: FinishedRun) -> list[tuple[str, Any, Any]]:
-    mine, yours = a.recipe.flat(), b.recipe.flat()
+def _unlike(runs: Sequence[FinishedRun], of_the_gate: bool) -> list[str]:
+    """One sentence per field in which one of the runs differs from the first of them."""
+    flat = [run.recipe.flat() for run in runs]
     return [
-        (field, mine[field], yours[field])
-        for field in mine
-        if mine[field] != yours[field] and not field.startswith(MEANT)
+        f"{field} is {flat[0][field]} in {_name(runs[0])} and {value} in {_name(run)}."
+        for run, fields in zip(runs[1:], flat[1:], strict=True)
+        for field, value in fields.items()
+        if field.startswith(GATE) == of_the_gate and field not in MEANT and value != flat[0][field]
     ]
 
 

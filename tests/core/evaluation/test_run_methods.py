@@ -266,6 +266,19 @@ def test_what_runs_were_not_trained_alike_in_is_said(runs: dict[str, FinishedRun
     assert unfair([lora, replace(ilora, recipe=longer)]) == [
         "run.max_steps is 8 in lora (LoRA) and 99 in ilora (iLoRA)."
     ]
+    # Another gate is fair against LoRA, which has none, and not against a control, whoever comes first.
+    gate = ilora.recipe.adapter.model_copy(update={"gate_hidden": 16, "gate_cross_fitted": True})
+    wider = replace(ilora, recipe=ilora.recipe.model_copy(update={"adapter": gate}))
+    assert unfair([lora, wider]) == []
+    assert unfair([lora, wider, runs["shuffled"]]) == [
+        "adapter.gate_hidden is 16 in ilora (iLoRA) and None in shuffled (Shuffled gate).",
+        "adapter.gate_cross_fitted is True in ilora (iLoRA) and False in shuffled (Shuffled gate).",
+    ]
+    fewer = ilora.recipe.adapter.model_copy(update={"num_experts": 2})
+    halved = replace(ilora, recipe=ilora.recipe.model_copy(update={"adapter": fewer}))
+    assert unfair([lora, runs["shuffled"], halved]) == [
+        "adapter.num_experts is 4 in shuffled (Shuffled gate) and 2 in ilora (iLoRA)."
+    ]
     encoder = type(ilora.prepared.encoder)(ilora.prepared.encoder.shape)
     torch.nn.init.zeros_(encoder.items.weight)
     [sentence] = unfair([lora, replace(ilora, prepared=replace(ilora.prepared, encoder=encoder))])
