@@ -160,7 +160,7 @@ class OthersHistories(TorchDataset[Row]):
         for _ in range(1000):
             other = self.inner[int(generator.integers(2**31))]
             if other.user != row.user:
-                return replace(row, seen_by_gate=other.seen_by_gate)
+                return replace(row, seen_by_gate=other.seen_by_gate, read_of=other.user)
         raise DataError("A shuffled gate needs other users: nearly all training rows are one user's.")
 
 

@@ -65,6 +65,7 @@ class Objective(nn.Module):
         branch_end: Tensor,
         gate_history: Tensor,
         users: Tensor,
+        gate_users: Tensor,
         targets: Tensor,
         candidates: Tensor | None = None,
         mask: Tensor | None = None,
@@ -76,6 +77,7 @@ class Objective(nn.Module):
         Args:
             gate_history: [B, L'] what the gate reads; ends before the first supervised position.
             users: [B] int64, whose rows they are.
+            gate_users: [B] int64, whose items `gate_history` is: encoders that know its owner do not read it.
             targets: catalogue mode [B, T] right-aligned, IGNORED where unsupervised; branch mode [B], the
                 column; generate mode [B, T] the answers' tokens, left-aligned, IGNORED behind them.
             candidates: branch mode: [B, C].
@@ -86,7 +88,8 @@ class Objective(nn.Module):
         """
         packed = Packed(words, items, positions, mask, history_end, prefix_end, branch_end)
         with torch.no_grad():
-            sequence = self.reading.read(self._states(gate_history, users, 1)[:, 0], users, gate_history)
+            states = self._states(gate_history, gate_users, 1)[:, 0]  # (B, D)
+            sequence = self.reading.read(states, users, gate_history)
             each = None
             if history is not None and self.reading.reads == "history":
                 each = self._states(history, users, targets.shape[1])

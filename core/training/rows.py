@@ -36,6 +36,7 @@ class Row:
             unsupervised).
         candidates: branch mode: candidates, the target first; generate mode: in the order they are listed.
         user: whose row it is, an index into `Dataset.users`.
+        read_of: whose items `seen_by_gate` are; None: the user's own.
         column: the target's place among the candidates.
         hybrid: generate mode: whether the prompt carries item tokens; None in the other modes.
     """
@@ -45,6 +46,7 @@ class Row:
     targets: tuple[int, ...] = ()
     candidates: tuple[int, ...] = ()
     user: int = field(kw_only=True)
+    read_of: int | None = None
     column: int = 0
     hybrid: bool | None = None
 
@@ -209,6 +211,8 @@ class Collator:
         seen = [row.seen_by_gate for row in rows]
         batch["gate_history"] = pad_histories(seen, self.num_items, max(map(len, seen)))
         batch["users"] = torch.tensor([row.user for row in rows])
+        owners = [row.user if row.read_of is None else row.read_of for row in rows]
+        batch["gate_users"] = torch.tensor(owners)
         return {**batch, **_fields(packed)}
 
     def _answers(self, rows: Sequence[Row]) -> tuple[Packed, dict[str, Tensor]]:

@@ -23,7 +23,7 @@ from core.prompt import Wording
 from core.ranking_model import Mixture
 from core.routing import Routing
 from core.training.checkpoint import trainable_state
-from core.training.cross_fitting import tail_states
+from core.training.cross_fitting import alignments, tail_states
 from core.training.objective import Objective
 from core.training.recipe import Recipe, load_recipe
 from core.training.rows import IGNORED, CatalogueRows, Collator
@@ -143,9 +143,10 @@ def test_a_shuffled_row_is_the_same_row_with_anothers_history_before_the_gate() 
     readers = set()
     for index in range(200):
         row, twin = shuffled[index], own[index]
-        assert replace(row, seen_by_gate=twin.seen_by_gate) == twin
+        assert replace(row, seen_by_gate=twin.seen_by_gate, read_of=None) == twin
         owners = {5 + item // 100 for item in row.seen_by_gate}
         assert len(owners) <= 1 and twin.user not in owners
+        assert owners <= {row.read_of} and row.read_of not in (None, twin.user)
         readers |= {(twin.user, owner) for owner in owners}
     assert len(readers) == 6  # everybody reads both others in turn: drawn anew for every row
 
@@ -255,7 +256,7 @@ def test_a_control_begins_as_ilora_does(
     assert ours.keys() == theirs.keys()  # as many parameters, and they begin with the same numbers
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     first, second = (batch_of(o, backbone, movielens) for o in (ilora, other))
-    only_the_gate = {"gate_history"} if control == "shuffled" else set()
+    only_the_gate = {"gate_history", "gate_users"} if control == "shuffled" else set()
     assert {k for k in first if not torch.equal(first[k], second[k])} == only_the_gate
     assert first["users"].dtype == torch.int64
 
@@ -301,6 +302,36 @@ def test_the_output_is_asked_at_every_position_with_what_is_known_there(
             told, alike = _naive_loss(objective, batch, row, each), _naive_loss(objective, batch, row)
         assert abs(told - alike) > 1e-3, "it makes a difference"
         assert loss == pytest.approx(told if reads == "history" else alike, rel=1e-5)
+
+
+def test_a_shuffled_history_is_read_by_the_encoder_that_never_saw_its_owner(
+    shallow_folder: Path, features: ItemFeatures, encoder: SASRec, movielens: Dataset
+) -> None:
+    split = movielens.split("loo")
+    torch.manual_seed(11)
+    folds = [SASRec(encoder.shape).eval() for _ in range(2)]
+    maps = alignments(folds, encoder, split)
+    backbone = load_backbone(str(shallow_folder), "fp32", device="cpu")
+    asked = ["adapter.gate_reads=shuffled", "adapter.gate_cross_fitted=true", "adapter.gate_init=random"]
+    recipe = load_recipe("demo-cpu", asked)
+    model = new_model(backbone, features, recipe)
+    reading = gate_reading(recipe, encoder, split, features.text)
+    objective = Objective(model, encoder, "ilora", reading, folds, maps=maps).eval()
+    batch = batch_of(objective, backbone, movielens)
+    with torch.no_grad():
+        told = objective(**batch)["gate"]
+    rows = reading.rows(CatalogueRows(split, load_recipe("demo-cpu").rows, 8, 1, gate_length=20))
+    gate, crossing = model.gate_of("ilora"), 0
+    assert gate is not None
+    for place in range(8):
+        row = rows[place]
+        assert row.read_of is not None
+        fold = row.read_of % 2
+        history = pad_histories([row.seen_by_gate], ITEMS, 20)
+        state = torch.cat([folds[fold].last_state(history), torch.ones(1, 1)], -1) @ maps[fold]
+        torch.testing.assert_close(told[place], gate(state)[0].detach(), rtol=1e-4, atol=1e-5)
+        crossing += fold != row.user % 2
+    assert crossing, "some row's user is of the other fold"
 
 
 def _naive_loss(
