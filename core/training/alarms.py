@@ -9,6 +9,8 @@ FLAT_SPREAD = 0.01
 """Below this standard deviation of shares between people the gate gives everybody the same mixture."""
 COLLAPSED_ENTROPY = 0.1
 """Share of ln K below which everybody's gate sits on one expert."""
+TOLD_NOTHING = ("static", "random", "shuffled")
+"""Controls whose gate is told nothing of the person; a gate that reads his titles is."""
 OVERFITTED_DROP = 0.02
 """Validation HR@1 that far below the best at the end of a run."""
 
@@ -16,8 +18,9 @@ OVERFITTED_DROP = 0.02
 def gate_alarms(numbers: Mapping[str, float], control: str | None = None) -> list[str]:
     """Sentences about the gate from the numbers a step logs; none when all is well or without a gate.
 
-    A control's gate may be flat without an alarm: a static one is by its making (its bias alone speaks), and
-    ignoring what says nothing about the person is the best that a random or shuffled one can learn.
+    The gate of a control that is told nothing may be flat without an alarm: a static one is by its making
+    (its bias alone speaks), and ignoring what says nothing about the person is the best that a random or
+    shuffled one can learn.
     """
     shares = [value for name, value in sorted(numbers.items()) if name.startswith("gate_share_")]
     if not shares:
@@ -33,10 +36,9 @@ def gate_alarms(numbers: Mapping[str, float], control: str | None = None) -> lis
             f"The gate has collapsed: its mean entropy is {numbers['gate_entropy']:.3f} "
             f"of at most ln K = {log(len(shares)):.3f}."
         )
-    if control is None and numbers["gate_spread"] < FLAT_SPREAD:
-        alarms.append(
-            f"The gate ignores its input: shares differ between people by {numbers['gate_spread']:.4f} only."
-        )
+    spread = numbers.get("gate_spread")  # a step of a single row has none
+    if control not in TOLD_NOTHING and spread is not None and spread < FLAT_SPREAD:
+        alarms.append(f"The gate ignores its input: shares differ between people by {spread:.4f} only.")
     return alarms
 
 

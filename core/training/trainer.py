@@ -63,11 +63,13 @@ class _Tally:
 
 
 def gate_numbers(gates: Tensor) -> dict[str, float]:
-    """gates [rows, K] or [rows, layers, K] -> mean entropy in nats (uniform: ln K), each expert's share."""
-    rows = gates.flatten(0, -2)
-    entropy = -(rows * rows.clamp_min(1e-12).log()).sum(-1).mean()
-    shares = {f"gate_share_{k}": float(share) for k, share in enumerate(rows.mean(0))}
-    return {"gate_entropy": float(entropy), "gate_spread": float(rows.std(0).mean()), **shares}
+    """gates [rows, K] or [rows, layers, K] -> mean entropy in nats (uniform: ln K), each expert's share, and
+    how far shares differ between rows (not between layers); a single row says nothing of that."""
+    each = gates.flatten(0, -2)  # (rows, K) or (rows * layers, K)
+    entropy = -(each * each.clamp_min(1e-12).log()).sum(-1).mean()
+    shares = {f"gate_share_{k}": float(share) for k, share in enumerate(each.mean(0))}
+    spread = {"gate_spread": float(gates.std(0).mean())} if len(gates) > 1 else {}
+    return {"gate_entropy": float(entropy), **spread, **shares}
 
 
 class RankingTrainer(Trainer):

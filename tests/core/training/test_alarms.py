@@ -1,5 +1,7 @@
 """The run's own alarms fire on planted failures and stay silent on a healthy gate."""
 
+import math
+
 import pytest
 import torch
 
@@ -28,6 +30,27 @@ def test_each_planted_failure_is_named(gates: torch.Tensor, words: list[str]) ->
     alarms = gate_alarms(gate_numbers(gates))
     assert len(alarms) == len(words)
     assert all(word in alarm for word, alarm in zip(words, alarms, strict=True))
+
+
+def test_layers_that_differ_do_not_hide_that_people_do_not() -> None:
+    layers = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.1, 0.7, 0.1, 0.1]])  # (layers, K), everybody's
+    [alarm] = gate_alarms(gate_numbers(layers.expand(100, 2, 4)))
+    assert "ignores its input: shares differ between people by 0.0000" in alarm
+    people = torch.distributions.Dirichlet(torch.full((4,), 2.0)).sample((100, 2))
+    assert gate_alarms(gate_numbers(people)) == []
+    by_hand = torch.stack([people[:, 0].std(0), people[:, 1].std(0)]).mean().item()
+    assert gate_numbers(people)["gate_spread"] == pytest.approx(by_hand)
+
+
+def test_a_gate_that_reads_titles_has_no_excuse_for_ignoring_them() -> None:
+    assert len(gate_alarms(gate_numbers(torch.full((100, 4), 0.25)), "tokens")) == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (1, 3, 4)])
+def test_one_row_says_nothing_of_differences_between_people(shape: tuple[int, ...]) -> None:
+    numbers = gate_numbers(torch.full(shape, 0.25))
+    assert "gate_spread" not in numbers and all(math.isfinite(value) for value in numbers.values())
+    assert gate_alarms(numbers) == []
 
 
 def test_numbers_of_a_gate_are_what_a_hand_count_gives() -> None:
