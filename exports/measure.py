@@ -14,7 +14,7 @@ from core.evaluation.asking import ask, full_ranks, route_cases, sampled_ranks
 from core.evaluation.blending import blend, choose_heard_weight
 from core.evaluation.comparison import compare_paired
 from core.evaluation.intervals import rate
-from core.evaluation.metrics import Ranks, ndcg_at
+from core.evaluation.metrics import Ranks, best_lists, ndcg_at
 from core.evaluation.run_identity import SASREC, STACK
 from core.growth import fair_stretch
 from core.recommender import RETRIEVED, Recommender
@@ -155,10 +155,7 @@ def _reranked(
     recommender: Recommender, part: _Part, first: Floats, weight: float, adapter: Adapter, step: Step
 ) -> Ranks:
     """Ranks on the full catalogue when branch mode orders the best 20 anew, as the recommender does."""
-    masked = first.copy()
-    for row, case in zip(masked, part.cases, strict=True):
-        row[list(case.history)] = -np.inf
-    pool = np.argsort(-masked, axis=1, kind="stable")[:, :RETRIEVED]
+    pool = best_lists(first, part.cases, RETRIEVED)
     what = f"{adapter} second stage on {part.name} users"
     branch = ask(
         recommender.ranker,

@@ -116,9 +116,3 @@ def answer_ranks(answers: Answers, cases: Sequence[Case], candidates: Indices) -
     """
     columns = (candidates == targets_of(cases)[:, None]).argmax(1)
     return np.where(answers.chosen == columns, 1.0, np.inf)
-
-
-def hit_rate_at_1_over_valid(answers: Answers, cases: Sequence[Case], candidates: Indices) -> float:
-    """HR@1 over valid answers only (the papers' habit); NaN when there are none."""
-    hits = answer_ranks(answers, cases, candidates) == 1
-    return float(hits[answers.valid].mean()) if answers.valid.any() else float("nan")

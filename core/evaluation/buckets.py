@@ -1,4 +1,4 @@
-"""Buckets of PROTOCOL: which kind of question each case is, and how well each kind is answered.
+"""Buckets of PROTOCOL: which kind of question each case is.
 
 Every function gives one label per case, in the order of the cases. Counts are of training sequences only.
 """
@@ -7,37 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.cluster import KMeans
 
 from core.data.dataset import Case
-from core.evaluation.intervals import Rate, per_person, rate
 from core.routing import HISTORY_AT_TEST, Floats
 
 SPARSE = 20
 """PROTOCOL: users with up to so many known items are sparse."""
+UNSEEN = "unseen"
+"""What is said of a target without an interaction in training: only its title is known."""
 CLUSTERS = 8
 
 Labels = tuple[str, ...]
 Counts = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class BucketRate:
-    """The rate of one bucket, over its own people only."""
-
-    label: str
-    rate: Rate
-
-
-def rates_by_bucket(labels: Sequence[str], hits: ArrayLike) -> tuple[BucketRate, ...]:
-    """Labels of n cases and their hits, [n] or [n, D] -> each bucket's rate with Wilson's interval.
-
-    In the order of the labels' names; a bucket nobody is in is left out.
-    """
-    values, named = per_person(hits), np.array(labels)
-    return tuple(BucketRate(str(label), rate(values[named == label])) for label in np.unique(named))
 
 
 def history_lengths(cases: Sequence[Case]) -> Labels:
@@ -56,12 +40,7 @@ def target_popularity(cases: Sequence[Case], counts: Counts) -> Labels:
     share = np.zeros(len(counts))
     share[trained] = rankdata(counts[trained], method="average") / trained.sum()
     deciles = np.clip(np.ceil(10 * share), 1, 10).astype(int)
-    return tuple(f"D{deciles[case.target]:02}" if trained[case.target] else "unseen" for case in cases)
-
-
-def unseen_targets(cases: Sequence[Case], counts: Counts) -> Labels:
-    """Whether a target has no interaction in training (only its title is known): "unseen" or "seen"."""
-    return tuple("seen" if counts[case.target] > 0 else "unseen" for case in cases)
+    return tuple(f"D{deciles[case.target]:02}" if trained[case.target] else UNSEEN for case in cases)
 
 
 def user_density(cases: Sequence[Case]) -> Labels:

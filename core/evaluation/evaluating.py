@@ -14,6 +14,7 @@ from core.data.candidates import CandidateTable
 from core.errors import RunBusy, RunError
 from core.evaluation.asking import full_ranks, sampled_ranks
 from core.evaluation.methods import Answers, Identity, Method
+from core.evaluation.metrics import best_lists
 from core.evaluation.questions import Questions
 from core.evaluation.records import SCHEMA, Header, Results, read_results, write_results
 from core.routing import Floats, Indices
@@ -241,10 +242,9 @@ def _rows(questions: Questions, identity: Identity, answers: Answers, rows: Indi
 def _shown(questions: Questions, scores: Floats, rows: Indices) -> list[list[str]]:
     """Item ids of the first ten of the catalogue that each user had not seen; none where a score is NaN."""
     items, lists = questions.dataset.catalog, []
-    for row, own in zip(rows, scores, strict=True):
-        masked = own.astype(np.float64)
-        masked[list(questions.cases[row].history)] = -np.inf
-        best = np.argsort(-masked, kind="stable")[:SHOWN]
-        good = not np.isnan(own).any()
-        lists.append([items[int(item)].item_id for item in best if good and masked[item] > -np.inf])
+    cases = [questions.cases[row] for row in rows]
+    for case, own, best in zip(cases, scores, best_lists(scores, cases, SHOWN), strict=True):
+        good, seen = not np.isnan(own).any(), set(case.history)
+        told = [item for item in best.tolist() if good and item not in seen and own[item] > -np.inf]
+        lists.append([items[item].item_id for item in told])
     return lists

@@ -10,14 +10,13 @@ from functools import cached_property
 import numpy as np
 
 from core.collaborative import Stack
-from core.data.dataset import Case
 from core.encoder import TorchRouter
 from core.evaluation.asking import full_ranks
 from core.evaluation.blending import BLEND_WEIGHTS, blend, choose_blend_weight
 from core.evaluation.buckets import CLUSTERS, Labels, UserClusters
 from core.evaluation.evaluating import Step, asked_rows
 from core.evaluation.methods import Answers, Identity, Method, only, pick
-from core.evaluation.metrics import ndcg_at
+from core.evaluation.metrics import best_lists, ndcg_at
 from core.evaluation.questions import Questions
 from core.evaluation.run_identity import SASREC, STACK, blend_identity, blends, fits, run_identity
 from core.evaluation.run_on_cases import RunOnCases
@@ -117,7 +116,7 @@ class AskedRun:
         key = rows.tobytes()
         if self._second is None or self._second[0] != key:
             tables, first = self.questions.candidates(rows), self.catalogue(rows)
-            pool = _best_unseen(first, [self.questions.cases[row] for row in rows])
+            pool = best_lists(first, [self.questions.cases[row] for row in rows], POOL)
             parts = (*tables, pool)
             scores = self.branch(rows, np.concatenate(parts, axis=1))
             *among, of_pool = np.split(scores, np.cumsum([p.shape[1] for p in parts])[:-1], axis=1)
@@ -303,10 +302,3 @@ def reordered(first: Floats, pool: Indices, scores: Floats) -> Floats:
     both = first.copy()
     np.put_along_axis(both, pool, lowest + scores - scores.min(1, keepdims=True), axis=1)
     return both
-
-
-def _best_unseen(scores: Floats, cases: Sequence[Case]) -> Indices:
-    masked = scores.copy()
-    for row, case in zip(masked, cases, strict=True):
-        row[list(case.history)] = -np.inf
-    return np.argsort(-masked, axis=1, kind="stable")[:, :POOL]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.errors import RunError
 from core.evaluation.intervals import paired_bootstrap, rate
-from core.evaluation.metrics import hit_rate_at, mrr, ndcg_at
+from core.evaluation.metrics import catalogue_coverage, hit_rate_at, mrr, ndcg_at
 from core.evaluation.records import Header, Lists, Results
 
 Numbers = NDArray[np.float64]
@@ -154,4 +154,4 @@ def _count(results: Results, popularity: Mapping[str, int] | None) -> Lists | No
     if not shown:
         return None
     mean = float(np.mean([popularity[item] for item in shown])) if popularity else None
-    return Lists(len(set(shown)) / results.header.catalogue, mean)
+    return Lists(catalogue_coverage(shown, results.header.catalogue), mean)

@@ -15,7 +15,7 @@ from core.data.dataset import Case, Dataset
 from core.errors import RunError
 from core.evaluation.asking import full_ranks, sampled_ranks
 from core.evaluation.baselines import Baseline, Popularity
-from core.evaluation.buckets import SPARSE
+from core.evaluation.buckets import SPARSE, UNSEEN, target_popularity
 from core.evaluation.comparison import in_percent
 from core.evaluation.encoder_baseline import SASRecBaseline
 from core.evaluation.evaluating import Step
@@ -94,7 +94,7 @@ def measured(
         if told is not None:
             lengths[length] = told
     few = np.flatnonzero(known <= SPARSE)
-    new = np.flatnonzero(np.array([counts[case.target] == 0 for case in cases]))
+    new = np.flatnonzero(np.array(target_popularity(cases, counts)) == UNSEEN)
     return Method(label, lengths, point(few, whole[few]), point(new, whole[new]))
 
 

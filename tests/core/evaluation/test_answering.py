@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pytest
 
 from core.data.dataset import Case
 from core.evaluation.answering import (
@@ -11,7 +10,6 @@ from core.evaluation.answering import (
     Answers,
     answer_ranks,
     column_of,
-    hit_rate_at_1_over_valid,
     until_stop,
 )
 from core.evaluation.metrics import hit_rate_at, hit_rate_at_1, mrr, ndcg_at
@@ -50,12 +48,5 @@ def test_invalid_answers_are_misses() -> None:
     assert ranks.tolist() == [1.0, math.inf, math.inf, math.inf]
     assert hit_rate_at_1(ranks) == 0.25
     assert answers.valid.tolist() == [True, True, False, False] and answers.valid_ratio == 0.5
-    assert hit_rate_at_1_over_valid(answers, cases, candidates) == 0.5  # the papers' habit flatters
     # No full ranking: whatever looks deeper finds no more than the answer itself.
     assert hit_rate_at(ranks, 20) == ndcg_at(ranks, 10) == mrr(ranks) == 0.25
-
-
-def test_without_a_valid_answer_there_is_no_rate_over_valid_ones() -> None:
-    answers = Answers(np.array([INVALID]), ("",))
-    assert math.isnan(hit_rate_at_1_over_valid(answers, [Case(0, (), 1)], np.array([[1, 2]])))
-    assert hit_rate_at_1(answer_ranks(answers, [Case(0, (), 1)], np.array([[1, 2]]))) == pytest.approx(0)
