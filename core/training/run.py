@@ -104,8 +104,8 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, watch: Watch | Non
     with joined() as team:
         if not team.first:
             return _train(team.told(recipe), folder, resume, Watch(say=lambda sentence: None), team)
-        recipe = open_folder(recipe, folder, resume)
         with held(folder):
+            recipe = open_folder(recipe, folder, resume)
             return _train(team.told(recipe), folder, resume, watch or Watch(), team)
 
 

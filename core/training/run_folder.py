@@ -35,7 +35,8 @@ def wanted_in(recipe: Recipe, folder: Path, resume: bool) -> Recipe:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder. Raises RunBusy where one is at work."""
+    """Keep other runs out of a folder, made if it is not there yet. Raises RunBusy where one is at work."""
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
             yield
@@ -46,10 +47,14 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def open_folder(recipe: Recipe, folder: Path, resume: bool) -> Recipe:
-    """Make a run's folder, if it is not there yet, with its recipe; gives the recipe that was written."""
+    """Write a run's recipe into its folder, which is `held`; gives the recipe that the run has.
+
+    Raises:
+        RunError: as `wanted_in`: another run may have begun here before the folder was held.
+    """
+    recipe = wanted_in(recipe, folder, resume)
     if resume:
         return recipe
-    folder.mkdir(parents=True, exist_ok=True)
     if recipe.model.compute == "auto":  # settled once, so that a resumed run goes on with the same numbers
         settled = recipe.model.model_copy(update={"compute": compute_on(default_device())})
         recipe = recipe.model_copy(update={"model": settled})
