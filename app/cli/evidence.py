@@ -63,7 +63,7 @@ def evidence(
     Started once per core with --threads 1, the processes share the runs among them. Whoever finishes last
     measures; the table grows by one data set and split at a time.
     """
-    from core.studies.evidence import check_planned, is_finished
+    from core.studies.evidence import check_planned
     from core.studies.grid import Budget, planned_runs, with_settings
 
     budget = Budget(steps, branch_steps, generate_steps, paper_steps)
@@ -73,10 +73,10 @@ def evidence(
         if dry_run:
             _list(planned, runs)
             continue
-        check_planned([one for one in planned if is_finished(one, runs)], runs)
         if left := train_planned(planned, runs, threads):
             typer.echo(f"{dataset} {split}: left to another process: {', '.join(left)}.", err=True)
             continue
+        check_planned(planned, runs)  # what is measured is what is reported
         if _measure(planned, runs, out, users, title_users, report / RANKS / f"{dataset}-{split}.parquet"):
             write_report(report, budget, command_of(setting or [], runs, report))
         else:

@@ -4,7 +4,7 @@ A process takes the next run that nobody else is training, so the same command s
 machine; whoever comes last finds everything done.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from core.errors import RunBusy, RunError
@@ -25,7 +25,7 @@ def is_finished(planned: Planned, runs: Path) -> bool:
     return (runs / planned.name / SUMMARY).is_file()
 
 
-def train_missing(planned: Iterable[Planned], runs: Path, threads: int, begins: Begins) -> list[str]:
+def train_missing(planned: Sequence[Planned], runs: Path, threads: int, begins: Begins) -> list[str]:
     """Train the runs that are not finished, one after the other.
 
     Args:
@@ -35,9 +35,14 @@ def train_missing(planned: Iterable[Planned], runs: Path, threads: int, begins: 
 
     Returns:
         Names of the runs that are left to another process, which is training them or what they start from.
+
+    Raises:
+        RunError: as `check_planned`: a run that was begun otherwise is not gone on with.
     """
+    check_planned(planned, runs)
     left = []
     for one in planned:
+        check_planned([one], runs)  # again: another process may have begun or finished it meanwhile
         if is_finished(one, runs):
             continue
         if one.start_from is not None and not (runs / one.start_from / SUMMARY).is_file():
@@ -59,13 +64,17 @@ def train_missing(planned: Iterable[Planned], runs: Path, threads: int, begins: 
 
 
 def check_planned(planned: Iterable[Planned], runs: Path) -> None:
-    """That finished runs are those that are planned, and not of other steps or settings under the same name.
+    """That runs which are there are those that are planned, and not of other steps or settings under a name.
+
+    Begun ones count as finished ones do: who goes on with a run, or measures it, does so by its own recipe.
 
     Raises:
         RunError: naming the first field that differs.
     """
     for one in planned:
         folder = runs / one.name
+        if not (folder / RECIPE).is_file():
+            continue
         wanted = load_recipe(one.recipe, one.resolved(runs), method=one.method).flat()
         found = read_recipe(folder).flat()
         for name, value in wanted.items():

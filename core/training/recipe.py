@@ -1,5 +1,6 @@
 """Recipes: every field of a training run, documented, with its default; YAML in, resolved YAML out."""
 
+import os
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -290,8 +291,13 @@ class Recipe(_Fields):
         return dict(_flattened(self.model_dump(mode="json")))
 
     def save(self, path: Path) -> None:
-        """Write every field, defaults included: the run can be repeated from this file alone."""
-        path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+        """Write every field, defaults included: the run can be repeated from this file alone.
+
+        In one step: whoever reads a run folder meanwhile sees no recipe or the whole one, never half of it.
+        """
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        temporary.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+        temporary.replace(path)
 
 
 def _flattened(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -15,7 +15,7 @@ from core.evaluation.plan import Asked, evaluate_runs, read_runs
 from core.studies import gaps
 from core.studies import heterogeneity as het
 from core.studies import mixed_domains as mix
-from core.studies.evidence import check_planned
+from core.studies.evidence import check_planned, train_missing
 from core.studies.finding import Finding, gain, read_findings
 from core.studies.gaps import REMEDIES, Places
 from core.studies.grid import RECIPE, Planned
@@ -31,9 +31,11 @@ from core.studies.sweeps import (
     once,
     sweep,
 )
-from core.training.finished import FinishedRun, read_finished
+from core.training.finished import RECIPE as RECIPE_FILE
+from core.training.finished import SUMMARY, FinishedRun, read_finished
 from core.training.recipe import Recipe, load_recipe
-from core.training.run import train
+from core.training.run import Watch, train
+from core.training.run_folder import held
 
 Make = Callable[..., Recipe]
 
@@ -132,6 +134,27 @@ def test_runs_of_other_steps_are_not_taken_for_these(tmp_path: Path) -> None:
     check_planned(planned, tmp_path)
     with pytest.raises(RunError, match=r"run\.max_steps=7, and 8 is asked for"):
         check_planned(gate_arms("movielens", 8, 1).planned[:2], tmp_path)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_that_others_train_meanwhile_is_looked_at_in_its_turn(finished: bool, tmp_path: Path) -> None:
+    first, second = gate_arms("movielens", 7, 1).planned[:2]
+    _, other = gate_arms("movielens", 8, 1).planned[:2]
+    assert other.name == second.name
+
+    def begins(one: Planned, steps: int) -> Watch:
+        assert one == first, "the other's run was gone on with"
+        (tmp_path / second.name).mkdir()
+        recipe_of(other).save(tmp_path / second.name / RECIPE_FILE)
+        if finished:
+            (tmp_path / second.name / SUMMARY).write_text("{}")
+        return Watch()
+
+    with (
+        held(tmp_path / first.name),  # by another process, which trains the first
+        pytest.raises(RunError, match=r"run\.max_steps=8, and 7 is asked for"),
+    ):
+        train_missing([first, second], tmp_path, 1, begins)
 
 
 # ---------------------------------------------------------------------- gaps

@@ -1,6 +1,7 @@
 """The product's recipes: documented, fitting the card they name, refused in time where they cannot run."""
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,22 @@ def _fields(model: type[BaseModel]) -> Iterator[tuple[str, str | None]]:
 
 def test_every_field_of_a_recipe_is_documented() -> None:
     assert [name for name, text in _fields(Recipe) if not text] == []
+
+
+def test_a_recipe_is_never_half_written(tmp_path: Path) -> None:
+    """Processes that share the runs read the recipe of a run that another begins."""
+    path, whole = tmp_path / "recipe.yaml", load_recipe("demo-cpu", ["run.seed=0"])
+    whole.save(path)
+
+    def save_often() -> None:
+        for _ in range(50):
+            whole.save(path)
+
+    writer = threading.Thread(target=save_often)
+    writer.start()
+    while writer.is_alive():
+        assert load_recipe(str(path)) == whole
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
