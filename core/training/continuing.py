@@ -50,11 +50,12 @@ def open_start(folder: Path, dataset: Dataset, recipe: Recipe) -> Start:
     """The run that a recipe starts from.
 
     Raises:
-        RunError: it is not finished; it learned beside an encoder and this one cannot; its data set is not
-            what it was; or people would be asked about what the run was taught.
+        RunError: it is not finished; it was trained on another split; it learned beside an encoder and this one
+            cannot; its data set is not what it was; or people would be asked about what the run was taught.
         DataError: its data set is not here any more.
     """
     run = read_finished(folder)
+    _same_split(run, recipe)
     if run.recipe.model.residual and recipe.mode != "catalogue":
         raise RunError(
             f"{folder} learned beside an encoder (model.residual), which is added in catalogue mode only: "
@@ -128,6 +129,15 @@ def lay_in(start: Start, model: RankingModel, prepared: Prepared, method: str) -
         kept = (place >= 0) & (then.known[place.clamp_min(0)] | ~prepared.features.known)
         space = grown_space(trained, then, place, kept, prepared.features.collaborative)
     load_weights(model, start.run.folder, method, space)
+
+
+def _same_split(run: FinishedRun, recipe: Recipe) -> None:
+    # No check by person decides it: published users may be windows, and one person stands under two names.
+    if run.recipe.split != recipe.split:
+        raise RunError(
+            f"{run.folder} was trained on the split {run.recipe.split}, which trains on answers that "
+            f"{recipe.split} asks for: go on with split={run.recipe.split}, or train anew."
+        )
 
 
 def _same_as_then(run: FinishedRun, dataset: Dataset) -> None:

@@ -21,6 +21,7 @@ from exports.bundle_from_runs import NEAREST, bundle_from_runs
 from exports.bundle_info import Adapter
 from exports.bundle_to_runs import runs_from_bundle
 from exports.bundle_writer import ADAPTER_WEIGHTS
+from tests.command_line import ilora
 
 Make = Callable[..., Recipe]
 
@@ -198,6 +199,12 @@ def test_a_head_trains_on_a_bundle(quick_recipe: Make, mine: Path, tmp_path: Pat
     assert info.adapters["lora"].trainable_parameters["branch head"] > 0
     branch = load_bundle(tmp_path / "second").ranker.model.branches["lora"]
     assert not torch.equal(branch.network[-1].weight, torch.zeros_like(branch.network[-1].weight))
+
+
+def test_a_bundle_does_not_go_on_over_another_split(mine: Path, tmp_path: Path) -> None:
+    paper = ("--set", "split=paper", "--out", tmp_path / "run")
+    done = ilora("train", "--from-bundle", mine, *paper)
+    assert done.returncode == 2 and "go on with split=loo, or train anew" in done.stderr
 
 
 def _flip_last_bit(path: Path) -> None:

@@ -148,6 +148,15 @@ def test_branch_mode_trains_a_head_on_a_frozen_run(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_run_does_not_go_on_over_another_split(unbroken: Path, quick_recipe: Make, tmp_path: Path) -> None:
+    """Each split trains on answers of the other: published users on their whole sequences."""
+    recipe = quick_recipe(method="ilora", split="paper", start_from=str(unbroken))
+    with pytest.raises(
+        RunError, match=r"split loo, which trains on answers that paper asks for: .*split=loo"
+    ):
+        train(recipe, tmp_path / "run")
+
+
 def test_bad_requests_are_refused_in_one_sentence(unbroken: Path, quick_recipe: Make, tmp_path: Path) -> None:
     recipe = quick_recipe(method="ilora")
     with pytest.raises(RunError, match="add --resume"):
