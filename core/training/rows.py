@@ -14,9 +14,10 @@ from torch.utils.data import Dataset as TorchDataset
 
 from core.data.dataset import Split
 from core.encoder import pad_histories
+from core.errors import RecipeError
 from core.packing import Packed, pack_branches, pack_catalogue, pack_prompts
 from core.prompt import Wording
-from core.training.recipe import RowsRecipe
+from core.training.recipe import Recipe, RowsRecipe
 
 IGNORED = -100
 CURRICULUM = 1
@@ -181,6 +182,35 @@ class GenerateRows(_Rows):
             user=user,
             column=column,
             hybrid=bool(chance < self.hybrid_share(index)),
+        )
+
+
+def check_rows(recipe: Recipe, split: Split, num_items: int) -> None:
+    """That a split has the rows that a recipe asks for; told before anything slow is done.
+
+    The recipe alone cannot tell: where all histories are short, or the catalogue is large, any value will do.
+
+    Raises:
+        RecipeError: rows longer than the encoder reads, where it reads them whole; too few items.
+    """
+    trained = [sequence for sequence in split.train if len(sequence) >= 2]
+    wanted, limit = recipe.rows.history_length, recipe.encoder.max_length
+    longest = min(wanted, max((len(sequence) - 1 for sequence in trained), default=0))
+    # Branch and generate rows, and gates that read no history, meet the encoder cut to its length.
+    read_whole = recipe.mode == "catalogue" and (recipe.control is None or recipe.model.residual > 0)
+    if read_whole and longest > limit:
+        raise RecipeError(
+            f"rows.history_length={wanted} gives rows of up to {longest} items, and the encoder, which reads "
+            f"them whole in catalogue mode, ends at encoder.max_length={limit}: set "
+            f"encoder.max_length={longest}, or rows.history_length={limit}."
+        )
+    most = max((len(set(sequence)) for sequence in trained), default=0)
+    possible = num_items - most + 1  # the target, and what is not in the sequence
+    if recipe.mode != "catalogue" and recipe.rows.candidates > possible:
+        raise RecipeError(
+            f"rows.candidates={recipe.rows.candidates} are too many: someone has {most} of the {num_items} "
+            f"items, so {possible} candidates are possible at most: set rows.candidates={possible}, bring "
+            "more items, or leave such users out."
         )
 
 

@@ -41,7 +41,7 @@ from core.training.objective import Objective
 from core.training.prepare import RECORD, WEIGHTS, Prepared, load_prepared, prepare, save_prepared
 from core.training.processes import Team, joined, started
 from core.training.recipe import Recipe
-from core.training.rows import BranchRows, CatalogueRows, Collator, GenerateRows
+from core.training.rows import BranchRows, CatalogueRows, Collator, GenerateRows, check_rows
 from core.training.run_folder import held, open_folder, wanted_in
 from core.training.trainer import BEST, RankingTrainer, steps_done
 from quant.backbone import Backbone, load_backbone
@@ -116,6 +116,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, watch: Watch, team: Team)
         watch.step("Loading the data set", 0, 0)
         dataset = load_dataset(recipe.dataset)
         draw_candidates(dataset, validation_cases(dataset, recipe))  # too few items are told before all else
+        check_rows(recipe, dataset.split(recipe.split), dataset.num_items)
         backbone = open_backbone(recipe, step=watch.step)
         wording = Wording.of(backbone.tokenizer, dataset.catalog, dataset.domain)
         start = None if recipe.start_from is None else open_start(Path(recipe.start_from), dataset, recipe)

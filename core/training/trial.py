@@ -21,7 +21,7 @@ from core.prompt import Wording
 from core.training.memory import Batch
 from core.training.objective import Objective
 from core.training.recipe import Recipe
-from core.training.rows import IGNORED, Collator
+from core.training.rows import IGNORED, Collator, check_rows
 from core.training.run import choose_trained, training_rows
 from core.training.trainer import new_optimizer
 from quant.backbone import Backbone
@@ -55,7 +55,12 @@ def run_trial(
     dataset: Dataset,
     watch: Watch = lambda what, done, total: None,
 ) -> Trial:
-    """Two micro-steps: one is weighed, which also warms up, one is timed. The backbone is left as it was."""
+    """Two micro-steps: one is weighed, which also warms up, one is timed. The backbone is left as it was.
+
+    Raises:
+        RecipeError: as `check_rows`.
+    """
+    check_rows(recipe, dataset.split(recipe.split), dataset.num_items)
     torch.set_num_threads(recipe.run.threads)
     objective, fields = _first_step(recipe, backbone, dataset)
     optimizer = new_optimizer(objective, recipe)

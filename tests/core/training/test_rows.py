@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ import torch
 
 from core.data.dataset import Dataset, Split
 from core.encoder import EncoderShape, SASRec, TorchRouter, pad_histories
+from core.errors import RecipeError
 from core.gate import Gate
 from core.training.recipe import RowsRecipe, load_recipe
-from core.training.rows import IGNORED, BranchRows, CatalogueRows, Row
+from core.training.rows import IGNORED, BranchRows, CatalogueRows, GenerateRows, Row, check_rows
+from core.training.run import open_backbone, train
+from core.training.trial import run_trial
 
 COUNT = 400
 
@@ -172,3 +176,54 @@ def test_branch_negatives_are_distinct_unseen_and_partly_retrieved(loo: Split) -
         retrieved = set(router.route([row.seen_by_gate]).retrieved[0].tolist())
         assert len(retrieved & set(negatives)) >= 9
         assert target not in row.seen_by_gate or owner.count(target) > 1
+
+
+# ---------------------------------------------------------------- what no rows can be drawn for
+
+
+def of_lengths(*lengths: int) -> Split:
+    """A user of each length, whose items are all different."""
+    return Split("loo", tuple(tuple(range(n)) for n in lengths), tuple(range(len(lengths))), (), ())
+
+
+@pytest.mark.parametrize("residual", ["0", "1"])
+@pytest.mark.parametrize("reads", ["history", "static"])
+@pytest.mark.parametrize("mode", ["catalogue", "branch", "generate"])
+def test_rows_that_the_encoder_reads_whole_are_no_longer_than_it_can(
+    mode: str, reads: str, residual: str
+) -> None:
+    settings = [f"adapter.gate_reads={reads}", f"model.residual={residual}", "encoder.max_length=10"]
+    recipe = load_recipe("demo-cpu", settings, mode=mode, method="ilora")
+    assert recipe.rows.history_length == 20
+    check_rows(recipe, of_lengths(5, 11), 1000)  # 10 items before the last target, whatever the recipe allows
+    if mode != "catalogue" or (reads, residual) == ("static", "0"):
+        check_rows(recipe, of_lengths(5, 12), 1000)
+        return
+    with pytest.raises(RecipeError, match=r"up to 11 items.*max_length=10: set encoder\.max_length=11, or"):
+        check_rows(recipe, of_lengths(5, 12), 1000)
+
+
+@pytest.mark.parametrize("mode", ["branch", "generate"])
+def test_more_candidates_than_items_that_someone_lacks_are_refused(mode: str) -> None:
+    split, most = of_lengths(5, 81), load_recipe("demo-cpu", ["rows.candidates=20"], mode=mode)
+    check_rows(most, split, 100)
+    drawn = (
+        BranchRows(split, most.rows, 50, 1, 100, lambda histories: np.arange(100)[None]),
+        GenerateRows(split, most.rows, 50, 1, 100),
+    )
+    assert all(len({*rows[i].candidates}) == 20 for rows in drawn for i in range(50))
+    more = load_recipe("demo-cpu", ["rows.candidates=21"], mode=mode)
+    with pytest.raises(RecipeError, match=r"81 of the 100 items, so 20 candidates are possible at most"):
+        check_rows(more, split, 100)
+    check_rows(load_recipe("demo-cpu", ["rows.candidates=21"]), split, 100)  # the mode that has none
+
+
+def test_both_are_told_before_anything_slow_is_done(
+    settings: list[str], movielens: Dataset, tmp_path: Path
+) -> None:
+    short = [*settings, "encoder.max_length=10"]
+    with pytest.raises(RecipeError, match="gives rows of up to 20 items"):
+        train(load_recipe("demo-cpu", [*short, "model.backbone=nowhere"]), tmp_path / "run")
+    recipe = load_recipe("demo-cpu", short)
+    with pytest.raises(RecipeError, match="gives rows of up to 20 items"):
+        run_trial(recipe, open_backbone(recipe), movielens)
