@@ -6,7 +6,7 @@ pass it on. Tables and comparisons computed from an archive are those of the per
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -55,15 +55,16 @@ def archive(path: Path, users: Sequence[str], rows: Iterable[Row]) -> None:
         users: external ids of the part's cases, in their order.
 
     Raises:
-        RunError: the archive holds results of other data, candidates or users.
+        RunError: the archive holds results of other data, candidates or users; or it would hold seeds of one
+            method that were not trained equally long.
     """
     entries = {entry.key: entry for entry in _read(path)} if path.is_file() else {}
     places = {user: place for place, user in enumerate(users)}
-    for row in rows:
-        for results in row.files:
-            entry = _entry(results, places, row)
-            _refuse_others(path, entries.values(), entry)
-            entries[entry.key] = entry
+    new = [_entry(results, places, row) for row in rows for results in row.files]
+    for entry in new:
+        _refuse_others(path, entries.values(), entry)
+        entries[entry.key] = entry
+    _refuse_other_lengths(path, entries, new)
     _write(path, sorted(entries.values(), key=lambda entry: tuple(map(str, entry.key))))
 
 
@@ -99,6 +100,21 @@ def _refuse_others(path: Path, there: Iterable[_Entry], new: _Entry) -> None:
             raise RunError(
                 f"{path} holds results of other data or candidates ({entry.header.method}): remove it, or "
                 "name another folder."
+            )
+
+
+def _refuse_other_lengths(
+    path: Path, entries: Mapping[tuple[object, ...], _Entry], new: Sequence[_Entry]
+) -> None:
+    # Seeds of a method are averaged: those that stay must be of the runs that the new ones belong to.
+    replaced = {entry.key for entry in new}
+    lengths = {entry.header.method: entry.header.train_samples for entry in new}
+    for key, kept in entries.items():
+        h = kept.header
+        if key not in replaced and h.train_samples != lengths.get(h.method, h.train_samples):
+            raise RunError(
+                f"{path} holds {h.run}, {h.method} of {h.train_samples} training rows, and what is new "
+                f"had {lengths[h.method]}: measure all its seeds in one call, or name another folder."
             )
 
 

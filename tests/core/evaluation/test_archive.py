@@ -94,6 +94,32 @@ def test_results_of_other_data_are_not_mixed_in(asked: Questions, row_of: Make, 
         archive(path, other.users, [row])
 
 
+def test_seeds_that_were_not_trained_equally_long_are_not_averaged(
+    asked: Questions, row_of: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / "toy-loo.parquet"
+    first, second = row_of("iLoRA", 2, seed=1), row_of("iLoRA", 3, seed=2)
+    archive(path, asked.users, [first, second, row_of("LoRA", 3)])
+    before = path.read_bytes()
+
+    def longer(row: Row) -> Row:
+        return replace(
+            row, files=tuple(replace(f, header=replace(f.header, train_samples=640)) for f in row.files)
+        )
+
+    with pytest.raises(
+        RunError, match=r"holds iLoRA 2, iLoRA of 320 training rows, and what is new had 640: measure"
+    ):
+        archive(path, asked.users, [longer(first)])
+    assert path.read_bytes() == before
+    archive(path, asked.users, [longer(first), longer(second)])
+    assert {r.header.run: r.header.train_samples for r in read_archive(path)} == {
+        "iLoRA 1": 640,
+        "iLoRA 2": 640,
+        "LoRA 1": 320,
+    }
+
+
 def test_a_file_that_is_no_archive_is_refused_in_a_sentence(
     asked: Questions, row_of: Make, tmp_path: Path
 ) -> None:
