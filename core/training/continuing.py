@@ -50,8 +50,8 @@ def open_start(folder: Path, dataset: Dataset, recipe: Recipe) -> Start:
     """The run that a recipe starts from.
 
     Raises:
-        RunError: it is not finished; it was trained on another split; it learned beside an encoder and this one
-            cannot; its data set is not what it was; or people would be asked about what the run was taught.
+        RunError: it is not finished; it was trained on another split; it learned beside an encoder and this
+            one cannot; its data set is not what it was; or people would be asked about what the run was taught.
         DataError: its data set is not here any more.
     """
     run = read_finished(folder)
