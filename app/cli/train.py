@@ -157,5 +157,6 @@ def _from_bundle(
         if started() > 1:
             raise RecipeError("Several processes go on from a bundle by --launch, which unpacks it once.")
         runs_from_bundle(bundle, folder / START)
-    on_top = [*settings, f"start_from={start}"]
+    # A bundle keeps no encoders of other users, which a cross-fitted gate was trained through.
+    on_top = ["adapter.gate_cross_fitted=false", *settings, f"start_from={start}"]
     return load_recipe(str(start / RECIPE), on_top, method=name, dataset=dataset), folder

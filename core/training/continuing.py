@@ -51,7 +51,7 @@ def open_start(folder: Path, dataset: Dataset, recipe: Recipe) -> Start:
 
     Raises:
         RunError: it is not finished; it was trained on another split; it learned beside an encoder and this
-            one cannot; its data set is not what it was; or people would be asked about what the run was taught.
+            one cannot; its data set is not what it was; or people would be asked about what it was taught.
         DataError: its data set is not here any more.
     """
     run = read_finished(folder)

@@ -271,8 +271,9 @@ class Recipe(_Fields):
 
     @property
     def cross_fits_gate(self) -> bool:
-        """Whether a gate reads training rows through encoders of other users; LoRA has no gate."""
-        return self.adapter.gate_cross_fitted and self.method == "ilora"
+        """Whether a gate reads training rows through encoders of other users: one that reads histories."""
+        reads = self.adapter.gate_reads in ("history", "shuffled")
+        return self.adapter.gate_cross_fitted and reads and self.method == "ilora"
 
     @property
     def control(self) -> str | None:
