@@ -186,9 +186,10 @@ def of_lengths(*lengths: int) -> Split:
     return Split("loo", tuple(tuple(range(n)) for n in lengths), tuple(range(len(lengths))), (), ())
 
 
-@pytest.mark.parametrize("residual", ["0", "1"])
 @pytest.mark.parametrize("reads", ["history", "static"])
-@pytest.mark.parametrize("mode", ["catalogue", "branch", "generate"])
+@pytest.mark.parametrize(
+    ("mode", "residual"), [("catalogue", "0"), ("catalogue", "1"), ("branch", "0"), ("generate", "0")]
+)
 def test_rows_that_the_encoder_reads_whole_are_no_longer_than_it_can(
     mode: str, reads: str, residual: str
 ) -> None:
