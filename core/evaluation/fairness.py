@@ -33,13 +33,19 @@ def unfair(runs: Sequence[FinishedRun]) -> list[str]:
 
 def _unlike(runs: Sequence[FinishedRun], of_the_gate: bool) -> list[str]:
     """One sentence per field in which one of the runs differs from the first of them."""
-    flat = [run.recipe.flat() for run in runs]
+    flat = [_fields(run) for run in runs]
     return [
         f"{field} is {flat[0][field]} in {_name(runs[0])} and {value} in {_name(run)}."
         for run, fields in zip(runs[1:], flat[1:], strict=True)
         for field, value in fields.items()
-        if field.startswith(GATE) == of_the_gate and field not in MEANT and value != flat[0][field]
+        if field.startswith(GATE) == of_the_gate and field not in MEANT and value != flat[0].get(field, value)
     ]
+
+
+def _fields(run: FinishedRun) -> dict[str, object]:
+    """Of its recipe, those that meant something: folds do where something is cross-fitted."""
+    without = () if run.recipe.cross_fits else ("model.folds",)
+    return {field: value for field, value in run.recipe.flat().items() if field not in without}
 
 
 def _name(run: FinishedRun) -> str:

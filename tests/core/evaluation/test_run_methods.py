@@ -268,7 +268,8 @@ def test_what_runs_were_not_trained_alike_in_is_said(runs: dict[str, FinishedRun
     ]
     # Another gate is fair against LoRA, which has none, and not against a control, whoever comes first.
     gate = ilora.recipe.adapter.model_copy(update={"gate_hidden": 16, "gate_cross_fitted": True})
-    wider = replace(ilora, recipe=ilora.recipe.model_copy(update={"adapter": gate}))
+    folds = ilora.recipe.model.model_copy(update={"folds": 5})  # so does what it is cross-fitted through
+    wider = replace(ilora, recipe=ilora.recipe.model_copy(update={"adapter": gate, "model": folds}))
     assert unfair([lora, wider]) == []
     assert unfair([lora, wider, runs["shuffled"]]) == [
         "adapter.gate_hidden is 16 in ilora (iLoRA) and None in shuffled (Shuffled gate).",

@@ -41,6 +41,7 @@ def settings(shallow_folder: Path) -> list[str]:
         "adapter.r=8",
         "adapter.alpha=32",
         "adapter.num_experts=4",
+        "adapter.gate_cross_fitted=false",  # five encoders less
         "encoder.max_epochs=1",
         "encoder.width=32",
         "encoder.layers=1",
