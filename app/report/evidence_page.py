@@ -167,7 +167,8 @@ def _sentence(one: Judged) -> str:
             f" That is of these {len(one.seeds)} training seeds: over users and seeds the interval is "
             f"[{points(wide.low)}, {points(wide.high)}], and another seed may say otherwise."
         )
-    return f"{main.verdict_sentence}{seeds} {one.ruling.reason}"
+    noted = f" ({'; '.join(one.notes)}.)" if one.notes else ""
+    return f"{main.verdict_sentence}{seeds} {one.ruling.reason}{noted}"
 
 
 _HEAD = """# What was measured

@@ -44,6 +44,13 @@ class Judged:
         return {seed: one.difference.mean for seed, one in self.comparison.main.by_seed.items()}
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What its rows of LoRA and iLoRA say of themselves, such as another recipe than the others'."""
+        own = (METHODS["lora"], METHODS["ilora"])
+        told = (row.header.note for row in self.comparison.rows if _label(row) in own)
+        return tuple(dict.fromkeys(note for note in told if note))
+
+    @property
     def beyond_seeds(self) -> Difference | None:
         """The same with an interval over users and seeds; None for a single seed."""
         return self.comparison.main.beyond_seeds

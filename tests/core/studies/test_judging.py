@@ -83,6 +83,16 @@ def test_where_nothing_is_better_the_page_says_so_first(rows_of: Callable[..., l
     assert "no difference that 150 people can show" in page
 
 
+def test_what_rows_say_of_themselves_stands_behind_their_verdict(rows_of: Callable[..., list[Row]]) -> None:
+    rows = rows_of("books", LoRA=2, iLoRA=2)
+    for note in ("", "of rank 8"):
+        noted = [replace(row, header=replace(row.header, note=note)) for row in rows]
+        judgement = judge(noted, "loo", "uniform")
+        assert judgement.datasets[0].notes == ((note,) if note else ())
+        page = evidence_page(noted, [judgement], [], [], "make evidence", Budget())
+        assert page.count(f"({note}.)") == (1 if note else 0)
+
+
 def test_an_advantage_of_one_seed_is_said_to_be_that(
     rows_of: Callable[..., list[Row]], tmp_path: Path
 ) -> None:
