@@ -42,13 +42,13 @@ class _Entry:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Which row and draw of the tables it is."""
+        """Which row and draw of the tables it is: no comparison takes two runs of one method and seed."""
         h = self.header
-        return h.method, h.run, h.candidates, h.draw
+        return h.method, h.seed, h.candidates, h.draw
 
 
 def archive(path: Path, users: Sequence[str], rows: Iterable[Row]) -> None:
-    """Put rows into an archive; rows of the same method, run and candidates are replaced, all others stay.
+    """Put rows into an archive; rows of the same method, seed and candidates are replaced, all others stay.
 
     Args:
         path: of the archive; made when missing.
