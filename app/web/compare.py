@@ -99,7 +99,9 @@ def _which_titles(service: Service, done: Comparison, target: int | None) -> str
             "drawn at random from what the person never touched"
         )
     blended = any(choice.blend_weight > 0 for choice in service.recommender.choices.values())
-    mixed = " LoRA and iLoRA have the router’s own scores mixed in, as in every list here." if blended else ""
+    mixed = (
+        " LoRA and iLoRA have what the crowd’s habits say mixed in, as in every list here." if blended else ""
+    )
     return f"{origin}. Probabilities are among these {count}; ▲▼ count places against LoRA.{mixed}"
 
 
