@@ -97,8 +97,8 @@ def prepare(
     step: Step = lambda what, done, total: None,
     watch: Callable[[EncoderEpoch], None] = lambda _: None,
 ) -> tuple[Prepared, Path]:
-    """The prepared parts and their cache folder; computed on first use (about four minutes on 2 cores, and one
-    or two more for each encoder of other users).
+    """The prepared parts and their cache folder; computed on first use (about four minutes on 2 cores, and
+    one or two more for each encoder of other users).
 
     Encoders of other users, where the recipe asks for them, lie beside the parts that runs without them have.
 
