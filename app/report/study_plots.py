@@ -67,7 +67,7 @@ def _differences(axis: Axes, differences: Mapping[int, tuple[Mapping[str, float]
 
 
 def _collapse(numbers: Mapping[str, Any]) -> Figure:
-    figure, (shares, information) = _figure(2, height=2.6)
+    figure, (shares, information) = _figure(2, height=2.8)
     names = list(numbers["gates"])
     for expert in range(numbers["experts"]):
         left = [sum(numbers["gates"][name]["shares"][:expert]) for name in names]
@@ -75,7 +75,13 @@ def _collapse(numbers: Mapping[str, Any]) -> Figure:
         fill = expert_colour(expert).fill
         shares.barh(names, widths, left=left, color=fill, label=f"expert {expert_letter(expert)}")
     shares.set_xlabel("mean share of the experts")
-    figure.legend(loc="outside upper center", ncols=numbers["experts"], frameon=False)
+    figure.legend(
+        loc="outside upper center",
+        ncols=min(numbers["experts"], 8),
+        frameon=False,
+        fontsize=7,
+        handlelength=1.2,
+    )
     shares.invert_yaxis()
     information.barh(names, [numbers["gates"][name]["information"] for name in names], color=ILORA)
     information.set_xlabel("information on the person, nats")
