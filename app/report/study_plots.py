@@ -206,7 +206,6 @@ def _heterogeneity(numbers: Mapping[str, Any]) -> Figure:
         _rates(rates, along, [level[name] for level in levels], colour, label)
     rates.set_ylabel(f"HR@1 among 20, % of {numbers['n']:,} made-up people")
     rates.set_ylim(bottom=0)
-    rates.legend(fontsize=7)
     for name, label, colour in (
         ("found_by_gate", "mixtures, grouped", ILORA),
         ("found_by_leader", "leading expert", "#56B4E9"),
@@ -217,8 +216,8 @@ def _heterogeneity(numbers: Mapping[str, Any]) -> Figure:
     found.plot(along, told, color=OTHER, ls="--", marker="s", ms=3, label="linear probe of what it reads")
     found.set_ylabel("types found (0 by chance, 1 all)")
     found.set_ylim(-0.05, 1.05)
-    found.legend(fontsize=7)
     for axis in (rates, found):
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=7, frameon=False)
         axis.set_xlabel("how different people are, h")
     return figure
 
