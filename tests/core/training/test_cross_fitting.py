@@ -23,7 +23,7 @@ from core.training.run import train
 from tests.core.evaluation.toy import ITEMS, toy_dataset
 
 Make = Callable[..., Recipe]
-TINY = ("encoder.max_epochs=1", "encoder.width=8", "encoder.layers=1")
+TINY = ("encoder.max_epochs=1", "encoder.width=8", "encoder.layers=1", "model.folds=2")
 QUICK = load_recipe("demo-cpu", TINY)
 
 
