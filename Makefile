@@ -67,7 +67,7 @@ bundle: install data ## Train and measure the demo's bundle anew (hours on 2 cor
 
 # One process per core: two with a thread each do more than one with two, and share the runs among them.
 SEEDS := --seed 2 --seed 3 --no-controls --mode catalogue --place lastfm-loo --place movielens-loo --place steam-loo
-evidence: install data ## Train and measure every row of the protocol (many hours; goes on where it was)
+evidence: install data ## Train and measure every row of the protocol (some four hours on 2 cores; goes on where it was)
 	@$(BIN)/ilora evidence --threads 1 & $(BIN)/ilora evidence --threads 1; wait
 	@$(BIN)/ilora evidence --threads 1
 	@$(BIN)/ilora evidence $(SEEDS) --threads 1 & $(BIN)/ilora evidence $(SEEDS) --threads 1; wait
